@@ -1,0 +1,1 @@
+//! AlertEvaluationWorker (SPEC 5.3).

@@ -1,0 +1,1 @@
+//! FeedbackCreationWorker (SPEC 5.7).

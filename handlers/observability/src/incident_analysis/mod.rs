@@ -1,0 +1,1 @@
+//! IncidentAnalysisWorker (SPEC 5.5).

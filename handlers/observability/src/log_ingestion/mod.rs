@@ -1,0 +1,1 @@
+//! LogIngestionWorker (SPEC 5.10.1).

@@ -1,0 +1,1 @@
+//! MetricAggregationWorker (SPEC 5.2).

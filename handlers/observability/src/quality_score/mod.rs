@@ -1,0 +1,1 @@
+//! QualityScoreWorker (SPEC 5.8).

@@ -1,0 +1,1 @@
+//! SLO evaluation (SPEC 5.4).

@@ -1,0 +1,1 @@
+//! TraceIngestionWorker (SPEC 5.1).
