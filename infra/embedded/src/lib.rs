@@ -1,1 +1,3 @@
-//! opsloop-embedded
+//! opsloop-embedded: what stands in for Azure on one machine.
+
+pub mod host;
