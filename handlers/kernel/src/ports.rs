@@ -1,7 +1,7 @@
 //! What a worker or the shell may ask of the world. Object-safe; the adapters stand in `infra/`.
 
 use crate::{
-    decision::Answer,
+    decision::{Answer, Note},
     document::{DocId, ETag, Stored, What, Write},
     fault::{Fault, Refusal},
     ident::TenantId,
@@ -150,6 +150,11 @@ pub trait DeadLetters: Send + Sync {
     fn peek<'a>(&'a self, handler: &'a str, after: i64, limit: usize) -> BoxFuture<'a, Result<Vec<DeadLetter>, Fault>>;
     /// Completes the dead letter: its copy was accepted.
     fn complete<'a>(&'a self, handler: &'a str, sequence: i64) -> BoxFuture<'a, Result<(), Fault>>;
+}
+
+/// Where declared signals go. Never fails and never blocks: telemetry is not a reason to fail a message.
+pub trait Recorder: Send + Sync {
+    fn record(&self, worker: &str, note: &Note);
 }
 
 /// Reads, fenced to one tenant. Only the guard makes one: no scope, no read.

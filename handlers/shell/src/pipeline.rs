@@ -1,0 +1,222 @@
+//! accept → plan → admit → observe → decide → bind → commit, for one delivery (DESIGN 5, steps 3 to 9).
+
+use crate::{
+    Ports,
+    bind::{self, Bound, Cause},
+    relay,
+};
+use futures::{StreamExt, stream};
+use opsloop_kernel::{
+    Answer, Commit, Committed, Decision, Document, Envelope, Fault, Halt, Incoming, Moment, Note, Refusal, Scope, Stop,
+    Stored, TenantId, Timestamp, Unit, Worker, ports::Seen, signal,
+};
+use serde_json::{Value, json};
+use std::{collections::BTreeSet, sync::Mutex};
+
+/// Chains of one delivery beside each other.
+const CHAINS_AT_ONCE: usize = 8;
+/// A lost race is decided again at once this often (SPEC 3.5); then it is the settlement's.
+const RACES_AT_ONCE: u32 = 3;
+
+/// One delivery to run through a worker.
+pub struct Job<'a> {
+    pub incoming: &'a Incoming,
+    /// Whose message it is: the guard lets it reach for no other tenant. `platform`: ticks and pages.
+    pub whose: &'a TenantId,
+    pub event: Option<&'a Envelope>,
+    /// The event id of markers; none where the trigger's dedup is natural.
+    pub marker: Option<&'a str>,
+    /// SHA-256 of the body, of a command over HTTP.
+    pub command: Option<&'a str>,
+    pub moment: Timestamp,
+    /// Units (by their text) that failed in an earlier round: their chains rest.
+    pub resting: &'a Mutex<BTreeSet<String>>,
+    pub ports: &'a Ports,
+}
+
+/// How one unit ended.
+#[derive(Debug)]
+pub enum Settled {
+    /// Decided and, where there was something to commit, committed.
+    Applied {
+        reason: &'static str,
+        committed: bool,
+        facts: Vec<&'static str>,
+        answer: Option<Answer>,
+    },
+    /// The marker was there; a command's answer is the one it keeps.
+    Duplicate {
+        seen: Seen,
+    },
+    Again {
+        at: Timestamp,
+        reason: &'static str,
+    },
+    Stopped(Stop),
+}
+
+/// How a delivery went: ignored, or its units.
+#[derive(Debug)]
+pub enum Ran {
+    Ignored,
+    Refused(Refusal),
+    Units(Vec<Settled>),
+}
+
+pub async fn run<W: Worker>(worker: &W, job: &Job<'_>) -> Ran {
+    let input = match worker.accept(job.incoming) {
+        Ok(Some(input)) => input,
+        Ok(None) => return Ran::Ignored,
+        Err(refusal) => return Ran::Refused(refusal),
+    };
+    let chains = W::plan(&input).into_iter().filter(|chain| !rests(chain, job)).collect::<Vec<_>>();
+    if chains.is_empty() {
+        return Ran::Ignored;
+    }
+    let input = &input;
+    let settled: Vec<Vec<Settled>> = stream::iter(chains)
+        .map(|chain| async move { run_chain(worker, &chain, input, job).await })
+        .buffered(CHAINS_AT_ONCE)
+        .collect()
+        .await;
+    Ran::Units(settled.into_iter().flatten().collect())
+}
+
+/// The text by which a unit is known across rounds.
+fn text_of<K: std::fmt::Display>(unit: &Unit<K>) -> String {
+    format!("{}|{}|{}", unit.tenant, unit.stream.name, unit.key)
+}
+
+fn rests<K: std::fmt::Display>(chain: &[Unit<K>], job: &Job<'_>) -> bool {
+    job.resting.lock().is_ok_and(|resting| chain.iter().any(|u| resting.contains(&text_of(u))))
+}
+
+async fn run_chain<W: Worker>(worker: &W, chain: &[Unit<W::Key>], input: &W::Input, job: &Job<'_>) -> Vec<Settled> {
+    let mut out = Vec::with_capacity(chain.len());
+    for unit in chain {
+        let settled = settle_unit(worker, unit, input, job).await.unwrap_or_else(Settled::Stopped);
+        let ends = matches!(settled, Settled::Stopped(_) | Settled::Again { .. });
+        out.push(settled);
+        if ends {
+            if let Ok(mut resting) = job.resting.lock() {
+                resting.insert(text_of(unit));
+            }
+            break;
+        }
+    }
+    out
+}
+
+async fn settle_unit<W: Worker>(
+    worker: &W,
+    unit: &Unit<W::Key>,
+    input: &W::Input,
+    job: &Job<'_>,
+) -> Result<Settled, Stop> {
+    let scope = Scope::admit(job.whose, &unit.tenant, &*job.ports.store)?;
+    let at = Moment(unit.due.unwrap_or(job.moment));
+    let key = unit.key.to_string();
+    for _ in 0..=RACES_AT_ONCE {
+        let view = worker.observe(unit, input, &scope).await?;
+        let decision = match W::decide(unit, input, &view, at) {
+            Ok(decision) => decision,
+            Err(Halt::Refused(refusal)) => return Err(refusal.into()),
+            Err(Halt::Again { at, reason }) => return Ok(Settled::Again { at, reason }),
+        };
+        let cause = Cause {
+            spec: &W::SPEC,
+            tenant: &unit.tenant,
+            stream: &unit.stream,
+            key: &key,
+            event: job.event,
+            marker: job.marker,
+            command: job.command,
+            at: at.0,
+            now: job.ports.clock.now(),
+        };
+        let bound = bind::bind(&cause, &decision)?;
+        match commit(&bound, job.ports).await? {
+            Committed::Applied(etags) => {
+                note(W::SPEC.name, &decision.notes, job.ports);
+                relay::hint(&bound, &etags, &unit.tenant, &unit.stream, job.ports).await;
+                return Ok(applied(decision, &bound));
+            }
+            Committed::Duplicate => return Ok(Settled::Duplicate { seen: seen(&scope, unit, &bound).await? }),
+            Committed::Raced => {}
+        }
+    }
+    Err(Fault::Raced.into())
+}
+
+fn applied(decision: Decision, bound: &Bound) -> Settled {
+    Settled::Applied {
+        reason: decision.reason,
+        committed: bound.last.as_ref().is_some_and(|c| !c.writes.is_empty()),
+        facts: decision.facts.iter().map(|f| f.kind).collect(),
+        answer: decision.answer,
+    }
+}
+
+/// Objects first, then what is written ahead, then the batch that counts: only that one makes it so (A64).
+async fn commit(bound: &Bound, ports: &Ports) -> Result<Committed, Fault> {
+    for (name, bytes) in &bound.blobs {
+        ports.blobs.put(name, bytes.clone(), ports.clock.now() + bind::MARKER_LIFE).await?;
+    }
+    for batch in &bound.ahead {
+        if ports.store.commit(batch).await? == Committed::Raced {
+            return Ok(Committed::Raced);
+        }
+    }
+    match &bound.last {
+        Some(batch) => ports.store.commit(batch).await,
+        None => Ok(Committed::Applied(vec![])),
+    }
+}
+
+/// What the marker of an applied unit keeps.
+async fn seen<K>(scope: &Scope<'_>, unit: &Unit<K>, bound: &Bound) -> Result<Seen, Stop> {
+    let Some(Commit { marker: Some(Document { id, .. }), .. }) = &bound.last else {
+        return Ok(Seen { body_sha256: None, answer: None });
+    };
+    let stored: Option<Stored> = scope.get(&unit.stream, id).await?;
+    Ok(stored.map_or(Ok(Seen { body_sha256: None, answer: None }), |s| s.read())?)
+}
+
+fn note(worker: &str, notes: &[Note], ports: &Ports) {
+    for n in notes {
+        ports.recorder.record(worker, n);
+    }
+}
+
+/// Counts the end of a delivery.
+pub fn count(worker: &str, event_type: &str, outcome: &str, ports: &Ports) {
+    let note = Note::count(&signal::MESSAGES, 1).label("event_type", event_type).label("outcome", outcome);
+    ports.recorder.record(worker, &note);
+}
+
+/// One golden case `{unit, input, view, at}` through `decide` alone.
+pub fn explain<W: Worker>(case: &Value) -> Result<Value, String> {
+    let part = |name: &str| case.get(name).cloned().unwrap_or(Value::Null);
+    let unit = unit_of::<W::Key>(&part("unit"))?;
+    let input: W::Input = serde_json::from_value(part("input")).map_err(|e| format!("input: {e}"))?;
+    let view: W::View = serde_json::from_value(part("view")).map_err(|e| format!("view: {e}"))?;
+    let at: Timestamp = serde_json::from_value(part("at")).map_err(|e| format!("at: {e}"))?;
+    Ok(match W::decide(&unit, &input, &view, Moment(at)) {
+        Ok(decision) => serde_json::to_value(decision).map_err(|e| e.to_string())?,
+        Err(halt) => json!({ "halt": halt }),
+    })
+}
+
+/// A unit as golden cases spell it: `{tenant, stream: {container, name}, key, due?}`.
+pub fn unit_of<K: opsloop_kernel::UnitKey>(value: &Value) -> Result<Unit<K>, String> {
+    #[derive(serde::Deserialize)]
+    struct Text {
+        tenant: TenantId,
+        stream: opsloop_kernel::Stream,
+        key: String,
+        #[serde(default)]
+        due: Option<Timestamp>,
+    }
+    let text: Text = serde_json::from_value(value.clone()).map_err(|e| format!("unit: {e}"))?;
+    Ok(Unit { tenant: text.tenant, stream: text.stream, key: text.key.parse()?, due: text.due })
+}
