@@ -57,6 +57,9 @@ pub enum Committed {
     Duplicate,
     /// An etag moved, a document to create exists, or one to delete is gone. Nothing was applied.
     Raced,
+    /// What no later try can make acceptable: more than a batch or a document takes, or an id that the store does not
+    /// know how to keep. A fault would be tried for ever. `bind` refuses all this before, so here it is a defect.
+    Refused(Refusal),
 }
 
 /// Documents by (tenant, stream, id). A fault of `commit` leaves open whether it was applied.
