@@ -1,1 +1,3 @@
 //! QualityScoreWorker (SPEC 5.8).
+
+pub mod formula;
