@@ -76,9 +76,8 @@ pub fn attribute(known: Known<'_>) -> Attributed {
 
 /// The largest score wins, of equals the smaller artifact id; each has its share of the whole.
 fn by_trace(artifacts: &[TraceArtifact]) -> Option<Attributed> {
-    let score = |a: &TraceArtifact| {
-        ORIGIN_WEIGHT * f64::from(a.error_origins) + f64::from(a.error_spans) + a.self_time_share
-    };
+    let score =
+        |a: &TraceArtifact| ORIGIN_WEIGHT * f64::from(a.error_origins) + f64::from(a.error_spans) + a.self_time_share;
     let mut ranked: Vec<(f64, &TraceArtifact)> = artifacts.iter().map(|a| (score(a), a)).collect();
     ranked.sort_by(|a, b| b.0.total_cmp(&a.0).then_with(|| a.1.artifact_id.cmp(&b.1.artifact_id)));
     let sum: f64 = ranked.iter().map(|(s, _)| s).sum();

@@ -1,13 +1,13 @@
 //! The decisions: one item per (source, sourceId), whatever comes twice and in whatever order (SPEC 5.7.3, I1).
 
 use super::{
-    Key,
+    Key, NAME,
     attribution::{Artifact, Attributed, Correlated, Deployed, Known, attribute},
     draft,
     evidence::{self, Before, Counted, Day, Hour, MIN_OCCURRENCES, Occurrence},
     input::{CostAnomaly, Input, NewFeedback, Origin, Traced},
     item::{self, Draft, Held, Root, doc},
-    NAME, policy::FeedbackPolicy,
+    policy::FeedbackPolicy,
 };
 use crate::events::{FeedbackItem, RuntimeSignal, Withdrawn};
 use opsloop_kernel::{Bears, Decision, Document, ETag, Halt, Moment, TenantId, Timestamp, Unit, Write};

@@ -103,8 +103,7 @@ impl Day {
         source_id(&self.fingerprint, &self.day)
     }
     pub fn document(&self) -> Document {
-        let document =
-            Document::new(doc::root(FeedbackSource::RuntimeSignal, &self.source_id()), "signal-day", self);
+        let document = Document::new(doc::root(FeedbackSource::RuntimeSignal, &self.source_id()), "signal-day", self);
         match (&self.item, self.first.first()) {
             // The root of an item stays as long as that.
             (None, Some(o)) => document.expires(o.at.floor_to(DAY_MS, 0).plus_millis(DAY_MS).plus(KEPT)),

@@ -142,8 +142,7 @@ impl NewFeedback {
                 return Err(format!("`{name}` is not an id"));
             }
         }
-        for (name, id) in
-            [("artifactId", &self.artifact_id), ("agentId", &self.agent_id), ("skillId", &self.skill_id)]
+        for (name, id) in [("artifactId", &self.artifact_id), ("agentId", &self.agent_id), ("skillId", &self.skill_id)]
         {
             if id.as_deref().is_some_and(|s| !ident::is_user_id(s)) {
                 return Err(format!("`{name}` is not an id"));

@@ -85,7 +85,9 @@ async fn signal_view(
         }
     }
     let mut view = SignalView { policy: policy.clone(), before, cause: CauseView::default() };
-    if is_near_an_item(&view) && let Some(signal) = trace.signals.get(fingerprint) {
+    if is_near_an_item(&view)
+        && let Some(signal) = trace.signals.get(fingerprint)
+    {
         let new = Occurrence::of(origin, trace, signal);
         let first = view.before.day.as_ref().and_then(|d| d.body.first.first()).filter(|o| o.at <= new.at);
         let first = first.unwrap_or(&new);
@@ -124,12 +126,7 @@ async fn hour_view(
 }
 
 /// How many traces of the occurrence's root the hour had, counted to `enough`. A record without root has no entry.
-async fn traces_of_root(
-    hour: Timestamp,
-    of: &Occurrence,
-    enough: u64,
-    scope: &Scope<'_>,
-) -> Result<u64, Stop> {
+async fn traces_of_root(hour: Timestamp, of: &Occurrence, enough: u64, scope: &Scope<'_>) -> Result<u64, Stop> {
     let Some(root) = &of.root_span_name else { return Ok(0) };
     let module = of.record_module_id.as_deref().unwrap_or("-");
     let prefix = format!("{}|{}|", hash16(&[module]), hash16(&[module, root]));

@@ -99,8 +99,18 @@ mod tests {
     #[test]
     fn what_was_not_to_be_had_is_reliability_and_the_rest_correctness() {
         for of_others in [
-            "TimeoutError", "timed out", "DEADLINE_EXCEEDED", "ServiceUnavailable", "ECONNRESET", "socket hang up",
-            "Throttling", "TooManyRequests", "too many requests", "429", "503", "HTTP 502",
+            "TimeoutError",
+            "timed out",
+            "DEADLINE_EXCEEDED",
+            "ServiceUnavailable",
+            "ECONNRESET",
+            "socket hang up",
+            "Throttling",
+            "TooManyRequests",
+            "too many requests",
+            "429",
+            "503",
+            "HTTP 502",
         ] {
             let got = category_of_signal(SignalKind::ErrorTrace, Some(of_others));
             assert_eq!(got, FeedbackCategory::Reliability, "{of_others}");

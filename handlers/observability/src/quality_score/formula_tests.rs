@@ -92,7 +92,10 @@ fn e2e_01_a_critical_code_defect_with_half_the_budget_left() {
 #[test]
 fn thirty_days_are_exact_and_age_is_in_whole_days() {
     let month = 30 * DAY;
-    assert_eq!(score(&items(vec![item(FeedbackCategory::Cost, Severity::High, -0.7, month)]), end()).inputs.feedback, 1);
+    assert_eq!(
+        score(&items(vec![item(FeedbackCategory::Cost, Severity::High, -0.7, month)]), end()).inputs.feedback,
+        1
+    );
     let older = items(vec![item(FeedbackCategory::Cost, Severity::High, -0.7, month + 1)]);
     assert!(score(&older, end()).inputs.is_none());
     let future = items(vec![item(FeedbackCategory::Cost, Severity::High, -0.7, -1)]);
