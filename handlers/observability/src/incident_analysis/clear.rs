@@ -82,7 +82,8 @@ fn mark(c: &Clear, view: &SourceView, logged: bool) -> Write {
         Ends::Episode { .. } => None,
         Ends::Until => view.cleared_until.as_ref(),
     };
-    let document = Document::new(mark_id(c), "cleared", &Cleared { at: c.at, logged }).expires(c.at.plus_millis(KEPT_MS));
+    let document =
+        Document::new(mark_id(c), "cleared", &Cleared { at: c.at, logged }).expires(c.at.plus_millis(KEPT_MS));
     Write::Save(document, older.map(|k| k.etag.clone()))
 }
 

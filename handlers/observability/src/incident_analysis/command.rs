@@ -21,8 +21,9 @@ pub const NOTES_SHOWN_MAX: usize = 20;
 pub(super) fn decide(tenant: &TenantId, a: &Asked, view: &IncidentView, at: Timestamp) -> Result<Decision, Halt> {
     let Some(found) = &view.incident else {
         let detail = format!("there is no incident `{}`", a.incident_id);
-        return Ok(Decision::because("unknown-incident")
-            .answer(404, &json!({ "errorKind": "not_found", "detail": detail })));
+        return Ok(
+            Decision::because("unknown-incident").answer(404, &json!({ "errorKind": "not_found", "detail": detail }))
+        );
     };
     let teller = Teller { tenant, due: false };
     let mut change = Change::of(found, &view.policy, teller);
@@ -89,7 +90,9 @@ fn refused(no: &No) -> Decision {
 fn meaning(rule: &str) -> &'static str {
     match rule {
         "rootCause" => "a resolution names its root cause",
-        "confirmMs" => "a source is active, or has been within the time of confirmation; `force` with a reason goes past",
+        "confirmMs" => {
+            "a source is active, or has been within the time of confirmation; `force` with a reason goes past"
+        }
         "reason" => "`force` needs a reason",
         _ => "the incident has as many notes as it may have",
     }

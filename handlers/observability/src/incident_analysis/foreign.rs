@@ -71,7 +71,13 @@ fn drift_detected(e: &Envelope) -> Result<Vec<Said>, Refusal> {
     let mut said = opening(trigger(e, id, e.revision.to_string(), f.severity, title));
     said.extend(superseded.map(|hash| {
         let at = e.occurred_at.floor_millis();
-        Said::Clear(Clear { source: source(SourceKind::Drift, hash), ends: Ends::Until, at, stale: false, reason: None })
+        Said::Clear(Clear {
+            source: source(SourceKind::Drift, hash),
+            ends: Ends::Until,
+            at,
+            stale: false,
+            reason: None,
+        })
     }));
     Ok(said)
 }

@@ -185,7 +185,13 @@ pub(super) fn some(said: Vec<Said>) -> Option<What> {
 }
 
 /// What a trigger takes from its envelope alone; the instant is that of the event.
-pub(super) fn trigger(e: &Envelope, source: SourceId, episode_id: String, severity: Severity, title: String) -> Trigger {
+pub(super) fn trigger(
+    e: &Envelope,
+    source: SourceId,
+    episode_id: String,
+    severity: Severity,
+    title: String,
+) -> Trigger {
     let at = e.occurred_at.floor_millis();
     Trigger {
         source,

@@ -33,7 +33,11 @@ impl FromStr for Key {
     fn from_str(s: &str) -> Result<Self, String> {
         let Some((head, rest)) = s.split_once('|') else {
             let known = s.starts_with(INCIDENT);
-            return if known { Ok(Self::Incident(s.to_owned())) } else { Err(format!("`{s}` is no unit of incidents")) };
+            return if known {
+                Ok(Self::Incident(s.to_owned()))
+            } else {
+                Err(format!("`{s}` is no unit of incidents"))
+            };
         };
         if head == DEPLOYED {
             let (environment, module) = rest.split_once('|').ok_or_else(|| format!("`{s}` names no module"))?;

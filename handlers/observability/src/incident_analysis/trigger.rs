@@ -117,7 +117,8 @@ fn open(
 ) -> Decision {
     let n = view.n.max(1);
     let incident = new_incident(incident_id(tenant, t, n), t, view, at);
-    let (id, recent) = (incident.incident_id.clone(), Recent { opened_at: at, incident_id: incident.incident_id.clone() });
+    let (id, recent) =
+        (incident.incident_id.clone(), Recent { opened_at: at, incident_id: incident.incident_id.clone() });
     let mut change = Change::opening(incident, &view.policy, teller);
     change.open(at, t);
     change.append(EntryKind::Trigger, at, Says::of(t));
@@ -195,9 +196,10 @@ pub fn incident_id(tenant: &TenantId, t: &Trigger, n: u32) -> String {
 }
 
 fn new_incident(incident_id: String, t: &Trigger, view: &SourceView, at: Timestamp) -> Incident {
-    let previous = view.named.as_ref().filter(|p| {
-        p.body.resolved_at.is_some_and(|resolved| at.millis_since(resolved) <= PREVIOUS_WITHIN_MS)
-    });
+    let previous = view
+        .named
+        .as_ref()
+        .filter(|p| p.body.resolved_at.is_some_and(|resolved| at.millis_since(resolved) <= PREVIOUS_WITHIN_MS));
     Incident {
         incident_id,
         project_id: t.project_id.clone(),
