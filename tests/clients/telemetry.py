@@ -61,6 +61,7 @@ class Telemetry:
     def shut_down(self) -> None:
         """As a process does at its end: everything is exported once more."""
         self._tracers.shutdown()
+        self._meters.force_flush()  # a reader without an interval does not export at its end
         self._meters.shutdown()
         self._loggers.shutdown()
 
