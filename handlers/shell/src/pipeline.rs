@@ -143,6 +143,7 @@ async fn settle_unit<W: Worker>(
             }
             Committed::Duplicate => return Ok(Settled::Duplicate { seen: seen(&scope, unit, &bound).await? }),
             Committed::Raced => {}
+            Committed::Refused(refusal) => return Err(refusal.into()),
         }
     }
     Err(Fault::Raced.into())
@@ -163,8 +164,9 @@ async fn commit(bound: &Bound, ports: &Ports) -> Result<Committed, Fault> {
         ports.blobs.put(name, bytes.clone(), ports.clock.now() + bind::MARKER_LIFE).await?;
     }
     for batch in &bound.ahead {
-        if ports.store.commit(batch).await? == Committed::Raced {
-            return Ok(Committed::Raced);
+        match ports.store.commit(batch).await? {
+            Committed::Applied(_) => {}
+            other => return Ok(other),
         }
     }
     match &bound.last {

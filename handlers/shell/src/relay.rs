@@ -88,6 +88,11 @@ async fn set_aside(
     match ports.store.commit(&commit).await? {
         Committed::Applied(_) | Committed::Duplicate => Ok(()),
         Committed::Raced => Err(Fault::Raced),
+        Committed::Refused(why) => {
+            // A defect: what was owed fitted a document, and so does its part. It stays owed.
+            tracing::error!(%why, tenant_id = %tenant, "what is stuck cannot be stored");
+            Err(Fault::Unavailable { dependency: Fault::STORE })
+        }
     }
 }
 
