@@ -127,6 +127,7 @@ def _volume(recording: Recording) -> list[str]:
 def _traces(recording: Recording) -> list[str]:
     by_root: dict[str, Counter[str]] = defaultdict(Counter)
     hours: dict[str, Counter[str]] = defaultdict(Counter)
+    signals: dict[str, list[int]] = defaultdict(list)
     for spans in recording.spans.values():
         ids = {span.span_id for _, span in spans}
         roots = [(service, span) for service, span in spans if not span.parent_span_id]
@@ -140,19 +141,28 @@ def _traces(recording: Recording) -> list[str]:
         counter["error"] += error
         counter["slow"] += seconds > 2
         counter["inner"] += not error and any(span.status.code == 2 for _, span in spans)
-        hours[datetime.datetime.fromtimestamp(root.start_time_unix_nano / 1e9, datetime.timezone.utc).strftime("%H:00")].update(
-            {"traces": 1, "error": int(error)})
+        hours[clock(root.start_time_unix_nano, "%H:00")].update({"traces": 1, "error": int(error)})
         if error:
             counter[f"of {origin(root, spans)}"] += 1
+            signals[f"error_trace of {origin(root, spans)}"].append(root.end_time_unix_nano)
+        if seconds > 2:
+            signals["latency_outlier"].append(root.end_time_unix_nano)
     lines = ["| root | traces | status error | above 2 s | ok with error spans inside | error.type of the origin |", "|---|---|---|---|---|---|"]
     for name, counter in sorted(by_root.items()):
         origins = ", ".join(f"{key[3:]} {number}" for key, number in sorted(counter.items()) if key.startswith("of "))
         lines.append(f"| {name} | {counter['traces']} | {counter['error']} | {counter['slow']} | {counter['inner']} | {origins} |")
     lines += ["", "Every trace is whole (one root, no orphan). Traces (with error) by hour: "
               + ", ".join(f"{hour} {counter['traces']} ({counter['error']})" for hour, counter in sorted(hours.items())) + ".",
+              "Signals (SPEC 5.1.4(6)): " + ", ".join(
+                  f"{name} {len(ends)} from {clock(min(ends))}" + (f", the tenth {clock(sorted(ends)[9])}" if len(ends) > 9 else "")
+                  for name, ends in sorted(signals.items())) + ".",
               "Spans by service: " + ", ".join(f"{name} {number}" for name, number in sorted(recording.services.items())) + ".",
               "Spans by artifact: " + ", ".join(f"{name} {number}" for name, number in sorted(recording.artifacts.items())) + "."]
     return lines
+
+
+def clock(instant: int, form: str = "%H:%M:%S") -> str:
+    return datetime.datetime.fromtimestamp(instant / 1e9, datetime.timezone.utc).strftime(form)
 
 
 def origin(root, spans: list) -> str:
