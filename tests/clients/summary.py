@@ -18,6 +18,7 @@ from frames import decompressed, read_frames
 
 BYTES_MAX = 3 * 1024 * 1024
 SPAN_OF_TIME_NS = 5 * 60 * 10**9
+OUTLIER_NS = 2 * 10**9  # the default threshold of a latency outlier
 REQUESTS = {
     "/v1/traces": ExportTraceServiceRequest,
     "/v1/metrics": ExportMetricsServiceRequest,
@@ -129,36 +130,44 @@ def _traces(recording: Recording) -> list[str]:
     hours: dict[str, Counter[str]] = defaultdict(Counter)
     signals: dict[str, list[int]] = defaultdict(list)
     for spans in recording.spans.values():
-        ids = {span.span_id for _, span in spans}
-        roots = [(service, span) for service, span in spans if not span.parent_span_id]
-        if len(roots) != 1 or any(span.parent_span_id not in ids for _, span in spans if span.parent_span_id):
-            raise ValueError(f"trace {spans[0][1].trace_id.hex()} is torn: {len(roots)} roots among {len(spans)} spans")
-        service, root = roots[0]
+        service, root = whole(spans)
         counter = by_root[f"{service} `{root.name}`"]
         error = root.status.code == 2
-        seconds = (root.end_time_unix_nano - root.start_time_unix_nano) / 1e9
+        slow = root.end_time_unix_nano - root.start_time_unix_nano > OUTLIER_NS
         counter["traces"] += 1
         counter["error"] += error
-        counter["slow"] += seconds > 2
+        counter["slow"] += slow
         counter["inner"] += not error and any(span.status.code == 2 for _, span in spans)
         hours[clock(root.start_time_unix_nano, "%H:00")].update({"traces": 1, "error": int(error)})
         if error:
-            counter[f"of {origin(root, spans)}"] += 1
             signals[f"error_trace of {origin(root, spans)}"].append(root.end_time_unix_nano)
-        if seconds > 2:
+        if slow:
             signals["latency_outlier"].append(root.end_time_unix_nano)
-    lines = ["| root | traces | status error | above 2 s | ok with error spans inside | error.type of the origin |", "|---|---|---|---|---|---|"]
-    for name, counter in sorted(by_root.items()):
-        origins = ", ".join(f"{key[3:]} {number}" for key, number in sorted(counter.items()) if key.startswith("of "))
-        lines.append(f"| {name} | {counter['traces']} | {counter['error']} | {counter['slow']} | {counter['inner']} | {origins} |")
-    lines += ["", "Every trace is whole (one root, no orphan). Traces (with error) by hour: "
-              + ", ".join(f"{hour} {counter['traces']} ({counter['error']})" for hour, counter in sorted(hours.items())) + ".",
-              "Signals (SPEC 5.1.4(6)): " + ", ".join(
-                  f"{name} {len(ends)} from {clock(min(ends))}" + (f", the tenth {clock(sorted(ends)[9])}" if len(ends) > 9 else "")
-                  for name, ends in sorted(signals.items())) + ".",
-              "Spans by service: " + ", ".join(f"{name} {number}" for name, number in sorted(recording.services.items())) + ".",
-              "Spans by artifact: " + ", ".join(f"{name} {number}" for name, number in sorted(recording.artifacts.items())) + "."]
-    return lines
+    lines = ["| root | traces | status error | above 2 s | ok with error spans inside |", "|---|---|---|---|---|"]
+    for name, of in sorted(by_root.items()):
+        lines.append(f"| {name} | {of['traces']} | {of['error']} | {of['slow']} | {of['inner']} |")
+    return lines + [
+        "",
+        "Every trace is whole (one root, no orphan). Traces (with error) by hour: "
+        + ", ".join(f"{hour} {of['traces']} ({of['error']})" for hour, of in sorted(hours.items())) + ".",
+        "Signals (SPEC 5.1.4(6)): " + ", ".join(_signal(name, sorted(ends)) for name, ends in sorted(signals.items())) + ".",
+        "Spans by service: " + ", ".join(f"{name} {number}" for name, number in sorted(recording.services.items())) + ".",
+        "Spans by artifact: " + ", ".join(f"{name} {number}" for name, number in sorted(recording.artifacts.items())) + ".",
+    ]
+
+
+def _signal(name: str, ends: list[int]) -> str:
+    tenth = f", the tenth {clock(ends[9])}" if len(ends) > 9 else ""
+    return f"{name} {len(ends)} from {clock(ends[0])}{tenth}"
+
+
+def whole(spans: list) -> tuple:
+    """The root of a trace, if it is one tree."""
+    ids = {span.span_id for _, span in spans}
+    roots = [(service, span) for service, span in spans if not span.parent_span_id]
+    if len(roots) != 1 or any(span.parent_span_id not in ids for _, span in spans if span.parent_span_id):
+        raise ValueError(f"trace {spans[0][1].trace_id.hex()} is torn: {len(roots)} roots among {len(spans)} spans")
+    return roots[0]
 
 
 def clock(instant: int, form: str = "%H:%M:%S") -> str:
