@@ -71,6 +71,11 @@ impl Core {
         succeeded
     }
 
+    /// A message of the admin API: nobody has it locked, so there is nothing to settle.
+    pub(super) async fn call_with(&self, function: &Function, trigger: &BusTrigger, message: Delivered) -> bool {
+        self.deliver(function, trigger, vec![message]).await
+    }
+
     async fn settle(&self, function: &Function, entity: &Entity, message: &Delivered, succeeded: bool) {
         let Some(lock) = &message.lock else { return };
         let settled = match succeeded {
@@ -154,6 +159,10 @@ impl Core {
             }
         }
     }
+}
+
+pub(super) fn by_hand(text: String, now: Timestamp) -> Delivered {
+    Delivered { body: text.into(), delivery_count: 1, enqueued_at: now, ..Delivered::default() }
 }
 
 fn portions(trigger: &BusTrigger, messages: Vec<Delivered>) -> Vec<Vec<Delivered>> {

@@ -4,7 +4,9 @@ use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Mutex;
 
+use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
+use tokio::net::tcp::OwnedWriteHalf;
 
 use super::wire::{Body, Conn, Framing, LAST_CHUNK, ResponseHead, chunk};
 
@@ -100,20 +102,38 @@ async fn stream(
     to_head: bool,
 ) -> io::Result<(ResponseHead, Body)> {
     let Conn { read, write, buffer } = conn;
-    let sending = async {
-        use tokio::io::AsyncWriteExt as _;
-        write.write_all(head).await?;
-        let chunked = body.framing == Framing::Chunked;
-        while let Some(piece) = client.next(body).await? {
-            if chunked {
-                write.write_all(&chunk(&piece)).await?;
-            } else {
-                write.write_all(&piece).await?;
+    let receiving = super::wire::read_response(read, buffer, to_head);
+    tokio::pin!(receiving);
+    let early = {
+        let sending = upload(write, head, client, body);
+        tokio::pin!(sending);
+        tokio::select! {
+            sent = &mut sending => sent.map(|()| None)?,
+            early = &mut receiving => {
+                let early = early?;
+                sending.await?;
+                Some(early)
             }
         }
-        if chunked { write.write_all(LAST_CHUNK).await } else { Ok(()) }
     };
-    let receiving = super::wire::read_response(read, buffer, to_head);
-    let ((), received) = futures::future::try_join(sending, receiving).await?;
-    Ok(received)
+    if let Some(early) = early {
+        return Ok(early);
+    }
+    tokio::select! {
+        answer = receiving => answer,
+        () = client.gone() => Err(io::ErrorKind::ConnectionAborted.into()),
+    }
+}
+
+async fn upload(write: &mut OwnedWriteHalf, head: &[u8], client: &mut Conn, body: &mut Body) -> io::Result<()> {
+    write.write_all(head).await?;
+    let chunked = body.framing == Framing::Chunked;
+    while let Some(piece) = client.next(body).await? {
+        if chunked {
+            write.write_all(&chunk(&piece)).await?;
+        } else {
+            write.write_all(&piece).await?;
+        }
+    }
+    if chunked { write.write_all(LAST_CHUNK).await } else { Ok(()) }
 }

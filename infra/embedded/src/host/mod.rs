@@ -5,6 +5,7 @@
 //! where that is odd (an empty 200 hangs, the third crash ends everything): a handler that is right here must not be
 //! surprised in the cloud. Differences that are meant stand in `tests/host_differences.md` of this crate.
 
+mod admin;
 mod answer;
 mod bus;
 mod client;
@@ -14,13 +15,17 @@ mod core;
 pub mod envelope;
 mod envelope_http;
 mod error;
+mod forward;
 mod front;
+mod front_default;
 mod function;
 mod host;
 mod ids;
 mod invoke;
+mod kestrel;
 mod launch;
 mod process;
+mod proxy;
 mod request;
 mod retry;
 mod route;
