@@ -9,5 +9,6 @@ pub mod log_ingestion;
 pub mod metric_aggregation;
 pub mod otlp;
 pub mod quality_score;
+pub mod series;
 pub mod slo_evaluation;
 pub mod trace_ingestion;
