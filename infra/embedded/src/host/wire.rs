@@ -94,6 +94,7 @@ impl Conn {
     pub fn reset(self) {
         let stream: &TcpStream = self.read.as_ref();
         let _ = stream.set_zero_linger();
+        self.write.forget(); // dropping it would send a proper end first
     }
 
     /// Returns when the peer has gone; what it sends meanwhile is kept.
