@@ -80,6 +80,10 @@ impl Scripted {
         Arc::new(Self { waiting: Mutex::new(messages.into()), settled: Mutex::default() })
     }
 
+    pub fn push(&self, message: Delivered) {
+        self.waiting.lock().unwrap().push_back(message);
+    }
+
     pub fn settled(&self) -> Vec<(String, &'static str)> {
         self.settled.lock().unwrap().clone()
     }
@@ -92,15 +96,19 @@ impl Scripted {
 impl Source for Scripted {
     fn receive<'a>(
         &'a self,
-        _: &'a Entity,
+        entity: &'a Entity,
         max: usize,
         wait: Duration,
     ) -> BoxFuture<'a, Result<Vec<Delivered>, SourceError>> {
         Box::pin(async move {
             let found: Vec<Delivered> = {
                 let mut waiting = self.waiting.lock().unwrap();
-                let count = max.min(waiting.len());
-                waiting.drain(..count).collect()
+                // A message says in `reply_to_session_id` which queue it is in; without, any will do.
+                let here = |m: &Delivered| m.reply_to_session_id.as_ref().is_none_or(|queue| *queue == entity.name);
+                let (mut found, rest): (Vec<_>, Vec<_>) = waiting.drain(..).partition(here);
+                let later = found.split_off(max.min(found.len()));
+                waiting.extend(later.into_iter().chain(rest));
+                found
             };
             if found.is_empty() {
                 tokio::time::sleep(wait.min(Duration::from_millis(20))).await;
@@ -123,6 +131,11 @@ impl Source for Scripted {
         self.note(lock, "renewed");
         Box::pin(async { Ok(Timestamp::now() + Duration::from_secs(1)) })
     }
+}
+
+/// A message for the queue of that name.
+pub fn message_to(queue: &str, id: &str) -> Delivered {
+    Delivered { reply_to_session_id: Some(queue.to_owned()), ..message(id) }
 }
 
 pub fn message(id: &str) -> Delivered {
@@ -231,6 +244,7 @@ pub struct Stub {
     pub port: u16,
     pub requests: Arc<Mutex<Vec<Vec<u8>>>>,
     pub probes: Arc<Mutex<Vec<Vec<u8>>>>,
+    pub connections: Arc<AtomicUsize>,
 }
 
 type Answering = dyn Fn(usize) -> Script + Send + Sync;
@@ -238,12 +252,18 @@ type Answering = dyn Fn(usize) -> Script + Send + Sync;
 impl Stub {
     pub async fn start(answer: impl Fn(usize) -> Script + Send + Sync + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let stub =
-            Self { port: listener.local_addr().unwrap().port(), requests: Arc::default(), probes: Arc::default() };
+        let stub = Self {
+            port: listener.local_addr().unwrap().port(),
+            requests: Arc::default(),
+            probes: Arc::default(),
+            connections: Arc::default(),
+        };
+        let connections = Arc::clone(&stub.connections);
         let (requests, probes) = (Arc::clone(&stub.requests), Arc::clone(&stub.probes));
         let answer: Arc<Answering> = Arc::new(answer);
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
+                connections.fetch_add(1, Ordering::Relaxed);
                 tokio::spawn(converse(stream, Arc::clone(&requests), Arc::clone(&probes), Arc::clone(&answer)));
             }
         });
