@@ -17,7 +17,13 @@ fn endpoint(method: Method, path: &str) -> Endpoint {
 
 fn request(params: &[(&str, &str)], query: &[(&str, &str)], body: Value) -> Request {
     let map = |pairs: &[(&str, &str)]| pairs.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
-    Request { params: map(params), query: map(query), body: Body(body), now: at("12:00"), project: Some("local".into()) }
+    Request {
+        params: map(params),
+        query: map(query),
+        body: Body(body),
+        now: at("12:00"),
+        project: Some("local".into()),
+    }
 }
 
 async fn get(w: &World, path: &str, r: &Request) -> Result<Answer, Problem> {
@@ -78,7 +84,10 @@ fn what_is_wrong_is_said_before_it_is_a_command() {
 #[test]
 fn the_incident_is_the_one_of_the_path() {
     let r = request(&[("id", "inc-1")], &[], json!({"incidentId": "inc-2", "actor": "ann"}));
-    assert_eq!(post("/v1/incidents/{id}/engage", &r).unwrap(), ("EngageOnCall", json!({"incidentId": "inc-1", "actor": "ann"})));
+    assert_eq!(
+        post("/v1/incidents/{id}/engage", &r).unwrap(),
+        ("EngageOnCall", json!({"incidentId": "inc-1", "actor": "ann"}))
+    );
     let r = request(&[("id", "inc-1")], &[], Value::Null);
     assert_eq!(post("/v1/incidents/{id}/acknowledge", &r).unwrap().1, json!({"incidentId": "inc-1"}));
 }

@@ -1,6 +1,6 @@
 //! Envelopes as the producers make them.
 
-use opsloop_kernel::{Body, Envelope, Freshness, Timestamp, ids, incoming::Container};
+use opsloop_kernel::{Body, Envelope, Freshness, Timestamp, ids};
 use opsloop_observability::events::kind;
 use serde_json::{Value, json};
 
@@ -156,6 +156,3 @@ pub fn again(mut e: Envelope, n: u32) -> Envelope {
     e.event_id = ids::event_id(&e.event_type, &tenant(), &e.idempotency_key, n);
     e
 }
-
-#[allow(dead_code)]
-pub const STATE: Container = Container::State;

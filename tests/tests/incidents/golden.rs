@@ -7,7 +7,8 @@ use serde_json::Value;
 use std::{fs, path::PathBuf};
 
 fn cases() -> Vec<(String, Value)> {
-    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../handlers/observability/src/incident_analysis/golden");
+    let folder =
+        PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../handlers/observability/src/incident_analysis/golden");
     let mut files: Vec<_> = fs::read_dir(folder).unwrap().map(|f| f.unwrap().path()).collect();
     files.sort();
     let read = |p: &PathBuf| serde_json::from_str(&fs::read_to_string(p).unwrap()).unwrap();
@@ -22,7 +23,8 @@ fn golden_cases_are_decided_as_they_say() {
         let decided = pipeline::explain::<IncidentAnalysisWorker>(&case).unwrap_or_else(|e| panic!("{name}: {e}"));
         assert_eq!(decided, case["decision"], "{name}: {}", case["about"]);
         let unit = pipeline::unit_of(&case["unit"]).unwrap();
-        let (input, view) = (serde_json::from_value(case["input"].clone()), serde_json::from_value(case["view"].clone()));
+        let (input, view) =
+            (serde_json::from_value(case["input"].clone()), serde_json::from_value(case["view"].clone()));
         let at: Timestamp = serde_json::from_value(case["at"].clone()).unwrap();
         law::all::<IncidentAnalysisWorker>(&unit, &input.unwrap(), &view.unwrap(), Moment(at)).unwrap();
     }

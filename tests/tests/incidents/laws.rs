@@ -29,12 +29,27 @@ const COMMANDS: [&str; 6] = [
 #[derive(Clone, Debug)]
 enum Step {
     /// Of a rule, an episode, with a severity; its trigger or its n-th repeat.
-    Fires { rule: usize, episode: i64, severity: usize, repeat: u32 },
-    Clears { rule: usize, episode: i64 },
+    Fires {
+        rule: usize,
+        episode: i64,
+        severity: usize,
+        repeat: u32,
+    },
+    Clears {
+        rule: usize,
+        episode: i64,
+    },
     /// To the n-th incident there is.
-    Asks { command: usize, nth: usize },
-    Repeated { back: usize },
-    Tick { minutes: i64 },
+    Asks {
+        command: usize,
+        nth: usize,
+    },
+    Repeated {
+        back: usize,
+    },
+    Tick {
+        minutes: i64,
+    },
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -110,7 +125,8 @@ fn holds(i: &Incident, log: &[LogEntry]) {
     let seqs: Vec<u64> = log.iter().map(|e| e.seq).collect();
     assert_eq!(seqs, (1..=i.last_seq).collect::<Vec<_>>(), "I2: the log has a gap");
     assert_eq!(log[0].kind, EntryKind::Opened);
-    let times: Vec<_> = [Some(i.opened_at), i.acknowledged_at, i.mitigated_at, i.resolved_at].into_iter().flatten().collect();
+    let times: Vec<_> =
+        [Some(i.opened_at), i.acknowledged_at, i.mitigated_at, i.resolved_at].into_iter().flatten().collect();
     assert!(times.is_sorted(), "I5: {times:?}");
     let mut state = S::Open;
     for e in log.iter().filter(|e| e.kind == EntryKind::Transition) {
@@ -170,7 +186,7 @@ async fn essence(w: &World) -> BTreeSet<(String, String, String)> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 64, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn invariants_hold_over_any_history(steps in prop::collection::vec(step(), 1..40), auto in any::<bool>()) {

@@ -189,7 +189,11 @@ async fn a_rotation_that_succeeds_ends_every_failure_before_it_a7() {
         event(kind::SECRET_ROTATION_FAILED, at(when), payload)
     };
     let rotated = |when: &str| {
-        event(kind::SECRET_ROTATED, at(when), json!({"secretBindingId": "sbd-1", "rotationId": "r9", "rotatedAt": at(when)}))
+        event(
+            kind::SECRET_ROTATED,
+            at(when),
+            json!({"secretBindingId": "sbd-1", "rotationId": "r9", "rotatedAt": at(when)}),
+        )
     };
     let mut w = World::with(taking(SourceKind::Secret));
     w.deliver(&failed("r1", "10:00")).await;
@@ -273,7 +277,8 @@ async fn what_is_kept_leaves_when_it_may_a6_a40() {
     // A root that only a clear has made lives as long as the mark.
     let unknown = alert("alr-9", "10:00");
     w.deliver(&unknown.clears_at("10:40")).await;
-    let source = opsloop_observability::incident_analysis::incident::SourceId { source_id: unknown.source_id(), ..source };
+    let source =
+        opsloop_observability::incident_analysis::incident::SourceId { source_id: unknown.source_id(), ..source };
     assert_eq!(expires(&w, &doc::root(&source)).await, day(35, "10:40"));
 }
 

@@ -82,7 +82,11 @@ async fn iaw_12_the_clear_of_an_unknown_episode_beside_a_trigger_of_another_a37(
     for flip in [false, true] {
         let mut w = World::new();
         let (trigger, clear) = (new.fires(), old.clears_at("10:20"));
-        if flip { at_once(&mut w, &clear, &trigger).await } else { at_once(&mut w, &trigger, &clear).await }
+        if flip {
+            at_once(&mut w, &clear, &trigger).await
+        } else {
+            at_once(&mut w, &trigger, &clear).await
+        }
         let i = w.incident().await;
         assert!(i.sources[0].active);
         assert_eq!(w.kinds(&i.incident_id).await, ["opened", "trigger"]);
@@ -101,7 +105,8 @@ async fn iaw_13_a_clear_that_comes_thirty_hours_before_its_trigger_a40() {
     assert!(w.incidents().await.is_empty());
     w.clock.advance_to(at("2026-11-22T16:05:00Z"));
     w.deliver(&a.fires()).await;
-    ended_by_then(&w).await;
+    // Quiet since its clear, as if that had come last.
+    assert_eq!(ended_by_then(&w).await.sources[0].quiet_since, at("10:05"));
     // The clear again, under another id: it was told once.
     w.deliver(&again(a.clears_at("10:05"), 1)).await;
     ended_by_then(&w).await;

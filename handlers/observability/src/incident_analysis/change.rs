@@ -138,8 +138,8 @@ impl<'a> Change<'a> {
         }
     }
 
-    /// Counts the trigger at its source, and activates that unless the episode is over.
-    pub fn count_trigger(&mut self, t: &Trigger, over: bool) {
+    /// Counts the trigger at its source, and activates that unless the episode is over, and since when.
+    pub fn count_trigger(&mut self, t: &Trigger, over: Option<Timestamp>) {
         let source = match self.incident.sources.iter().position(|s| s.is(&t.source)) {
             Some(n) => &mut self.incident.sources[n],
             None => {
@@ -151,9 +151,13 @@ impl<'a> Change<'a> {
         source.count += 1;
         source.first_at = source.first_at.min(t.at);
         source.last_at = source.last_at.max(t.at);
+        let episode = Episode { rule: t.rule.clone(), episode_id: t.episode_id.clone(), at: t.at };
         let held = source.episodes.iter().any(|e| e.is(t.rule.as_deref(), &t.episode_id));
-        if !over && !held && t.source.source.can_clear() {
-            source.episodes.push(Episode { rule: t.rule.clone(), episode_id: t.episode_id.clone(), at: t.at });
+        if let Some(since) = over.filter(|_| !source.is_of_budget(&episode)) {
+            source.quiet_since = source.quiet_since.max(since);
+        }
+        if over.is_none() && !held && t.source.source.can_clear() {
+            source.episodes.push(episode);
             if source.episodes.len() > EPISODES_MAX {
                 source.episodes.remove(0);
             }

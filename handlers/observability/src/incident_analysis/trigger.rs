@@ -49,9 +49,16 @@ pub(super) fn decide(tenant: &TenantId, t: &Trigger, view: &SourceView, at: Time
 /// That the episode has been cleared already.
 pub(super) enum Over<'a> {
     Marked(&'a Loaded<Cleared>),
-    Until,
+    /// By a clear that names no episode, of this instant.
+    Until(Timestamp),
 }
 impl Over<'_> {
+    fn since(&self) -> Timestamp {
+        match self {
+            Self::Marked(mark) => mark.body.at,
+            Self::Until(at) => *at,
+        }
+    }
     fn logged(&self) -> bool {
         matches!(self, Self::Marked(mark) if mark.body.logged)
     }
@@ -62,7 +69,7 @@ fn over<'a>(t: &Trigger, view: &'a SourceView) -> Option<Over<'a>> {
         return Some(Over::Marked(mark));
     }
     let until = view.cleared_until.as_ref()?;
-    (t.at <= until.body.at).then_some(Over::Until)
+    (t.at <= until.body.at).then_some(Over::Until(until.body.at))
 }
 
 fn append(
@@ -75,7 +82,7 @@ fn append(
 ) -> Decision {
     let mut change = Change::of(open, &view.policy, teller);
     change.append(EntryKind::Trigger, at, Says::of(t));
-    change.count_trigger(t, over.is_some());
+    change.count_trigger(t, over.as_ref().map(Over::since));
     let reason = if over.is_some() { "already-cleared" } else { "already-open" };
     let mut decision = Decision::because(reason);
     match over {
@@ -96,7 +103,7 @@ fn attach(
 ) -> Decision {
     let mut change = Change::of(found, &view.policy, teller);
     change.append(EntryKind::Attached, at, Says::of(t));
-    change.count_trigger(t, over.is_some());
+    change.count_trigger(t, over.as_ref().map(Over::since));
     change.raise(t.severity, at);
     let mut decision = Decision::because("attached");
     if let Some(over) = over {
@@ -122,7 +129,7 @@ fn open(
     let mut change = Change::opening(incident, &view.policy, teller);
     change.open(at, t);
     change.append(EntryKind::Trigger, at, Says::of(t));
-    change.count_trigger(t, over.is_some());
+    change.count_trigger(t, over.as_ref().map(Over::since));
     change.escalate_if_critical(at, "critical");
     let mut decision = Decision::because("opened");
     if let Some(over) = over {
@@ -143,12 +150,12 @@ fn answer(decision: Decision, t: &Trigger, change: &Change<'_>, status: u16) -> 
 
 /// The clear that came first is appended where its trigger meets it, once.
 fn tell(decision: Decision, change: &mut Change<'_>, t: &Trigger, over: Over<'_>, at: Timestamp) -> Decision {
-    if over.logged() || (matches!(over, Over::Until) && t.repeat) {
+    if over.logged() || (matches!(over, Over::Until(_)) && t.repeat) {
         return decision;
     }
     change.tell_cleared(t, at);
     match over {
-        Over::Until => decision,
+        Over::Until(_) => decision,
         Over::Marked(mark) => {
             let body = Cleared { logged: true, ..mark.body.clone() };
             let id = doc::cleared(&t.source, t.rule.as_deref(), &t.episode_id);
