@@ -87,12 +87,12 @@ function send(name, front, back) {
     },
     logs: 2,
     metrics: [
-      { metricName: 'client.counter', matchers, aggregation: 'sum', value: 6 },
-      { metricName: 'client.gauge', matchers, aggregation: 'last', value: 42.5 },
-      { metricName: 'client.histogram', matchers, aggregation: 'count', value: 4 },
-      { metricName: 'client.histogram', matchers, aggregation: 'sum', value: 3.85 },
-      { metricName: 'client.exponential', matchers, aggregation: 'count', value: 5 },
-      { metricName: 'client.exponential', matchers, aggregation: 'sum', value: 31 },
+      { metricName: 'client.counter', kind: 'counter', unit: '{thing}', matchers, aggregation: 'sum', value: 6 },
+      { metricName: 'client.gauge', kind: 'gauge', unit: '{thing}', matchers, aggregation: 'last', value: 42.5 },
+      { metricName: 'client.histogram', kind: 'histogram', unit: 's', matchers, aggregation: 'count', value: 4 },
+      { metricName: 'client.histogram', kind: 'histogram', unit: 's', matchers, aggregation: 'sum', value: 3.85 },
+      { metricName: 'client.exponential', kind: 'exponential_histogram', unit: 's', matchers, aggregation: 'count', value: 5 },
+      { metricName: 'client.exponential', kind: 'exponential_histogram', unit: 's', matchers, aggregation: 'sum', value: 31 },
     ],
   };
 }

@@ -68,12 +68,12 @@ def expectation(trace_id: str, service: str) -> dict:
         },
         "logs": 1,
         "metrics": [
-            {"metricName": "my.counter", "matchers": matchers, "aggregation": "sum", "value": 5},
-            {"metricName": "my.gauge", "matchers": matchers, "aggregation": "last", "value": 10},
-            {"metricName": "my.histogram", "matchers": matchers, "aggregation": "count", "value": 2},
-            {"metricName": "my.histogram", "matchers": matchers, "aggregation": "sum", "value": 2},
-            {"metricName": "my.exponential.histogram", "matchers": matchers, "aggregation": "count", "value": 3},
-            {"metricName": "my.exponential.histogram", "matchers": matchers, "aggregation": "sum", "value": 10},
+            {"metricName": "my.counter", "kind": "counter", "unit": "1", "matchers": matchers, "aggregation": "sum", "value": 5},
+            {"metricName": "my.gauge", "kind": "gauge", "unit": "1", "matchers": matchers, "aggregation": "last", "value": 10},
+            {"metricName": "my.histogram", "kind": "histogram", "unit": "1", "matchers": matchers, "aggregation": "count", "value": 2},
+            {"metricName": "my.histogram", "kind": "histogram", "unit": "1", "matchers": matchers, "aggregation": "sum", "value": 2},
+            {"metricName": "my.exponential.histogram", "kind": "exponential_histogram", "unit": "1", "matchers": matchers, "aggregation": "count", "value": 3},
+            {"metricName": "my.exponential.histogram", "kind": "exponential_histogram", "unit": "1", "matchers": matchers, "aggregation": "sum", "value": 10},
         ],
     }
 

@@ -96,12 +96,12 @@ def send(name: str, front: Providers, back: Providers) -> dict:
         },
         "logs": 2,
         "metrics": [
-            {"metricName": "client.counter", "matchers": [module], "aggregation": "sum", "value": 6},
-            {"metricName": "client.gauge", "matchers": [module], "aggregation": "last", "value": 42.5},
-            {"metricName": "client.histogram", "matchers": [module], "aggregation": "count", "value": 4},
-            {"metricName": "client.histogram", "matchers": [module], "aggregation": "sum", "value": 3.85},
-            {"metricName": "client.exponential", "matchers": [module], "aggregation": "count", "value": 5},
-            {"metricName": "client.exponential", "matchers": [module], "aggregation": "sum", "value": 31},
+            {"metricName": "client.counter", "kind": "counter", "unit": "{thing}", "matchers": [module], "aggregation": "sum", "value": 6},
+            {"metricName": "client.gauge", "kind": "gauge", "unit": "{thing}", "matchers": [module], "aggregation": "last", "value": 42.5},
+            {"metricName": "client.histogram", "kind": "histogram", "unit": "s", "matchers": [module], "aggregation": "count", "value": 4},
+            {"metricName": "client.histogram", "kind": "histogram", "unit": "s", "matchers": [module], "aggregation": "sum", "value": 3.85},
+            {"metricName": "client.exponential", "kind": "exponential_histogram", "unit": "s", "matchers": [module], "aggregation": "count", "value": 5},
+            {"metricName": "client.exponential", "kind": "exponential_histogram", "unit": "s", "matchers": [module], "aggregation": "sum", "value": 31},
         ],
     }
 

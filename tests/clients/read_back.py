@@ -18,6 +18,7 @@ HELD_TRACE_SECONDS_MAX = 120
 METRIC_SECONDS_MAX = 200  # a minute to its end, 30 s of lateness, the tick, and a margin
 POLL_SECONDS = 2
 TOLERANCE = 1e-9
+RANGE_MS = 15 * 60_000
 
 
 def main() -> None:
@@ -93,28 +94,23 @@ def metric_differs(platform: Platform, expected: dict) -> str | None:
     query = {
         "selector": {"metricName": expected["metricName"], "matchers": expected["matchers"], "groupBy": ["moduleId"]},
         "aggregation": expected["aggregation"], "windowMs": 60_000,
-        "from": rfc3339(now - 15 * 60_000), "to": rfc3339(now),
+        "from": rfc3339(now - RANGE_MS), "until": rfc3339(now),
     }
     status, answer = platform.ask("POST", "/v1/metrics/query", query)
     what = f"{expected['aggregation']} of {expected['metricName']} of {expected['matchers'][0]['value']}"
     if status != 200:
         return f"{what}: POST /v1/metrics/query answers {status}: {answer}"
-    values = list(values_in(answer))
+    if len(answer["series"]) != 1:
+        return f"{what}: one series expected: {answer}"
+    series = answer["series"][0]
+    for name in ("kind", "unit", "aggregation"):
+        if series[name] != expected[name]:
+            return f"{what} has {name} {series[name]!r}, expected {expected[name]!r}"
     # Each was exported once, so one minute has it and no other has any.
+    values = [point["value"] for point in series["points"] if point.get("value") is not None]
     if len(values) == 1 and abs(values[0] - expected["value"]) <= TOLERANCE * abs(expected["value"]):
         return None
     return f"{what} is {values}, expected {expected['value']} in one window"
-
-
-def values_in(answer: object):
-    """The values of all points of an answer, wherever they stand in it."""
-    if isinstance(answer, dict):
-        if "windowStart" in answer and answer.get("value") is not None:
-            yield answer["value"]
-        answer = list(answer.values())
-    if isinstance(answer, list):
-        for part in answer:
-            yield from values_in(part)
 
 
 def rfc3339(milliseconds: int) -> str:
