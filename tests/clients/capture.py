@@ -1,8 +1,8 @@
 """An OTLP receiver on loopback that keeps every request raw: an empty success for an answer, nothing decoded."""
 
 import threading
+from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Callable
 
 
 class Captured:

@@ -6,7 +6,8 @@ A frame is: u32 big-endian length of the header, the header as JSON, u32 big-end
 import gzip
 import json
 import struct
-from typing import BinaryIO, Iterator
+from collections.abc import Iterator
+from typing import BinaryIO
 
 HEADER_BYTES_MAX = 4096
 BODY_BYTES_MAX = 4 * 1024 * 1024

@@ -14,7 +14,8 @@ performance.now = () => elapsedMs;
 const { context, propagation, trace, SpanKind, SpanStatusCode, ROOT_CONTEXT } = await import('@opentelemetry/api');
 const { SeverityNumber } = await import('@opentelemetry/api-logs');
 const { defaultResource, resourceFromAttributes } = await import('@opentelemetry/resources');
-const { NodeTracerProvider, BatchSpanProcessor, ParentBasedSampler, AlwaysOnSampler } = await import('@opentelemetry/sdk-trace-node');
+const { NodeTracerProvider, BatchSpanProcessor, ParentBasedSampler, AlwaysOnSampler } =
+  await import('@opentelemetry/sdk-trace-node');
 const { MeterProvider, PeriodicExportingMetricReader, AggregationType } = await import('@opentelemetry/sdk-metrics');
 const { LoggerProvider, BatchLogRecordProcessor } = await import('@opentelemetry/sdk-logs');
 const { OTLPTraceExporter } = await import('@opentelemetry/exporter-trace-otlp-proto');
@@ -30,13 +31,15 @@ const LOCK_CONFLICTS = 0.0004; // the faults of a healthy shop
 const random = seeded(0x5eed);
 const stock = new Map(SKUS.map((sku) => [sku, 900 + Math.floor(random() * 600)]));
 
-const resource = defaultResource().merge(resourceFromAttributes({
-  'service.namespace': 'shop',
-  'service.name': 'inventory',
-  'service.version': '5.1.0',
-  'service.instance.id': 'inventory-0',
-  'deployment.environment.name': 'production',
-}));
+const resource = defaultResource().merge(
+  resourceFromAttributes({
+    'service.namespace': 'shop',
+    'service.name': 'inventory',
+    'service.version': '5.1.0',
+    'service.instance.id': 'inventory-0',
+    'deployment.environment.name': 'production',
+  }),
+);
 const exporting = (signal) => ({ url: `${endpoint}/v1/${signal}`, compression: 'gzip' });
 const batching = { scheduledDelayMillis: NEVER_MS, maxQueueSize: BATCH_MAX, maxExportBatchSize: BATCH_MAX };
 
@@ -49,10 +52,18 @@ const tracers = new NodeTracerProvider({
 tracers.register();
 const meters = new MeterProvider({
   resource,
-  readers: [new PeriodicExportingMetricReader({
-    exporter: new OTLPMetricExporter(exporting('metrics')), exportIntervalMillis: NEVER_MS,
-  })],
-  views: [{ instrumentName: 'db.client.operation.duration', aggregation: { type: AggregationType.EXPONENTIAL_HISTOGRAM, options: { maxSize: 80 } } }],
+  readers: [
+    new PeriodicExportingMetricReader({
+      exporter: new OTLPMetricExporter(exporting('metrics')),
+      exportIntervalMillis: NEVER_MS,
+    }),
+  ],
+  views: [
+    {
+      instrumentName: 'db.client.operation.duration',
+      aggregation: { type: AggregationType.EXPONENTIAL_HISTOGRAM, options: { maxSize: 80 } },
+    },
+  ],
 });
 const loggers = new LoggerProvider({
   resource,
@@ -63,11 +74,17 @@ const tracer = tracers.getTracer('shop.instrumentation', '1.4.0');
 const logger = loggers.getLogger('shop.instrumentation', '1.4.0');
 const meter = meters.getMeter('shop.instrumentation', '1.4.0');
 const duration = meter.createHistogram('http.server.request.duration', {
-  unit: 's', description: 'Duration of HTTP server requests.', advice: { explicitBucketBoundaries: DURATION_BOUNDS },
+  unit: 's',
+  description: 'Duration of HTTP server requests.',
+  advice: { explicitBucketBoundaries: DURATION_BOUNDS },
 });
 const requests = meter.createCounter('shop.requests', { unit: '{request}', description: 'Requests answered.' });
-const operations = meter.createHistogram('db.client.operation.duration', { unit: 's', description: 'Duration of database operations.' });
-meter.createObservableGauge('inventory.stock', { unit: '{item}', description: 'Items in stock.' })
+const operations = meter.createHistogram('db.client.operation.duration', {
+  unit: 's',
+  description: 'Duration of database operations.',
+});
+meter
+  .createObservableGauge('inventory.stock', { unit: '{item}', description: 'Items in stock.' })
   .addCallback((result) => stock.forEach((items, sku) => result.observe(items, { 'shop.sku': sku })));
 
 const server = createServer(async (request, response) => {
@@ -143,7 +160,11 @@ function log(span, severityNumber, severityText, body, attributes) {
 }
 
 function hex(words) {
-  return Array.from({ length: words }, () => Math.floor(random() * 2 ** 32).toString(16).padStart(8, '0')).join('');
+  return Array.from({ length: words }, () =>
+    Math.floor(random() * 2 ** 32)
+      .toString(16)
+      .padStart(8, '0'),
+  ).join('');
 }
 
 // mulberry32: small, and the same numbers on every machine.

@@ -3,7 +3,16 @@
 // must know afterwards, a JSON object a line, for read_back.py. Where to send, the exporters themselves learn from
 // OTEL_EXPORTER_OTLP_ENDPOINT, as in any instrumented program.
 import { randomUUID } from 'node:crypto';
-import { context, diag, propagation, trace, DiagLogLevel, ROOT_CONTEXT, SpanKind, SpanStatusCode } from '@opentelemetry/api';
+import {
+  context,
+  diag,
+  propagation,
+  trace,
+  DiagLogLevel,
+  ROOT_CONTEXT,
+  SpanKind,
+  SpanStatusCode,
+} from '@opentelemetry/api';
 import { SeverityNumber } from '@opentelemetry/api-logs';
 import { OTLPLogExporter as JsonLogs } from '@opentelemetry/exporter-logs-otlp-http';
 import { OTLPLogExporter as ProtoLogs } from '@opentelemetry/exporter-logs-otlp-proto';
@@ -28,22 +37,31 @@ diag.setLogger({ error: complain, warn: complain, info() {}, debug() {}, verbose
 class Providers {
   constructor(service, [Traces, Metrics, Logs]) {
     this.service = service;
-    const resource = defaultResource().merge(resourceFromAttributes({
-      'service.namespace': NAMESPACE, 'service.name': service, 'deployment.environment.name': 'test',
-    }));
+    const resource = defaultResource().merge(
+      resourceFromAttributes({
+        'service.namespace': NAMESPACE,
+        'service.name': service,
+        'deployment.environment.name': 'test',
+      }),
+    );
     this.tracers = new NodeTracerProvider({ resource, spanProcessors: [new BatchSpanProcessor(new Traces())] });
     this.meters = new MeterProvider({
       resource,
       readers: [new PeriodicExportingMetricReader({ exporter: new Metrics() })],
       views: [{ instrumentName: 'client.exponential', aggregation: { type: AggregationType.EXPONENTIAL_HISTOGRAM } }],
     });
-    this.loggers = new LoggerProvider({ resource, processors: [new BatchLogRecordProcessor({ exporter: new Logs() })] });
+    this.loggers = new LoggerProvider({
+      resource,
+      processors: [new BatchLogRecordProcessor({ exporter: new Logs() })],
+    });
     this.tracer = this.tracers.getTracer('tests.clients', '1.0.0');
   }
 
   log(severityNumber, body, of = context.active()) {
     const severityText = SeverityNumber[severityNumber];
-    this.loggers.getLogger('tests.clients').emit({ severityNumber, severityText, body, attributes: { client: 'javascript' }, context: of });
+    this.loggers
+      .getLogger('tests.clients')
+      .emit({ severityNumber, severityText, body, attributes: { client: 'javascript' }, context: of });
   }
 
   // Exports what is left, as at the end of any process.
@@ -81,8 +99,13 @@ function send(name, front, back) {
   return {
     about: `JavaScript SDK, ${name}`,
     trace: {
-      traceId, status: 'error', completeness: 'complete', projectId: NAMESPACE, environment: 'test',
-      services: [front.service, back.service].sort(), rootSpanName: 'GET /basket',
+      traceId,
+      status: 'error',
+      completeness: 'complete',
+      projectId: NAMESPACE,
+      environment: 'test',
+      services: [front.service, back.service].sort(),
+      rootSpanName: 'GET /basket',
       spans: { 'GET /basket': 'error', GET: 'unset', 'GET /price': 'ok', compute: 'error' },
     },
     logs: 2,
@@ -91,21 +114,43 @@ function send(name, front, back) {
       { metricName: 'client.gauge', kind: 'gauge', unit: '{thing}', matchers, aggregation: 'last', value: 42.5 },
       { metricName: 'client.histogram', kind: 'histogram', unit: 's', matchers, aggregation: 'count', value: 4 },
       { metricName: 'client.histogram', kind: 'histogram', unit: 's', matchers, aggregation: 'sum', value: 3.85 },
-      { metricName: 'client.exponential', kind: 'exponential_histogram', unit: 's', matchers, aggregation: 'count', value: 5 },
-      { metricName: 'client.exponential', kind: 'exponential_histogram', unit: 's', matchers, aggregation: 'sum', value: 31 },
+      {
+        metricName: 'client.exponential',
+        kind: 'exponential_histogram',
+        unit: 's',
+        matchers,
+        aggregation: 'count',
+        value: 5,
+      },
+      {
+        metricName: 'client.exponential',
+        kind: 'exponential_histogram',
+        unit: 's',
+        matchers,
+        aggregation: 'sum',
+        value: 31,
+      },
     ],
   };
 }
 
 function sendTrace(front, back) {
   const headers = {};
-  const root = front.tracer.startSpan('GET /basket', { kind: SpanKind.SERVER, attributes: { 'http.route': '/basket' } }, ROOT_CONTEXT);
+  const root = front.tracer.startSpan(
+    'GET /basket',
+    { kind: SpanKind.SERVER, attributes: { 'http.route': '/basket' } },
+    ROOT_CONTEXT,
+  );
   const inRoot = trace.setSpan(ROOT_CONTEXT, root);
   front.log(SeverityNumber.INFO, 'a basket is asked for', inRoot);
   const call = front.tracer.startSpan('GET', { kind: SpanKind.CLIENT }, inRoot);
   propagation.inject(trace.setSpan(inRoot, call), headers);
 
-  const price = back.tracer.startSpan('GET /price', { kind: SpanKind.SERVER }, propagation.extract(ROOT_CONTEXT, headers));
+  const price = back.tracer.startSpan(
+    'GET /price',
+    { kind: SpanKind.SERVER },
+    propagation.extract(ROOT_CONTEXT, headers),
+  );
   const inPrice = trace.setSpan(ROOT_CONTEXT, price);
   const compute = back.tracer.startSpan('compute', { attributes: { 'error.type': 'RangeError' } }, inPrice);
   try {
@@ -130,7 +175,10 @@ function sendMetrics(front) {
   const counter = meter.createCounter('client.counter', { unit: '{thing}' });
   for (const amount of [1, 2, 3]) counter.add(amount, { kind: `kind-${amount}` });
   meter.createGauge('client.gauge', { unit: '{thing}' }).record(42.5);
-  const histogram = meter.createHistogram('client.histogram', { unit: 's', advice: { explicitBucketBoundaries: [0.1, 0.5, 1, 5] } });
+  const histogram = meter.createHistogram('client.histogram', {
+    unit: 's',
+    advice: { explicitBucketBoundaries: [0.1, 0.5, 1, 5] },
+  });
   for (const value of [0.05, 0.3, 1.0, 2.5]) histogram.record(value);
   const exponential = meter.createHistogram('client.exponential', { unit: 's' });
   for (const value of [1, 2, 4, 8, 16]) exponential.record(value);

@@ -59,22 +59,36 @@ def check(name: str, answer: dict, field: str | None, rejected: int) -> None:
 
 
 def expectation(trace_id: str, service: str) -> dict:
-    matchers = [{"label": "moduleId", "op": "=", "value": service}]
     return {
         "about": "official examples moved to now",
         "trace": {
-            "traceId": trace_id, "status": "unset", "completeness": "partial", "services": [service],
+            "traceId": trace_id,
+            "status": "unset",
+            "completeness": "partial",
+            "services": [service],
             "spans": {"I'm a server span": "unset"},
         },
         "logs": 1,
         "metrics": [
-            {"metricName": "my.counter", "kind": "counter", "unit": "1", "matchers": matchers, "aggregation": "sum", "value": 5},
-            {"metricName": "my.gauge", "kind": "gauge", "unit": "1", "matchers": matchers, "aggregation": "last", "value": 10},
-            {"metricName": "my.histogram", "kind": "histogram", "unit": "1", "matchers": matchers, "aggregation": "count", "value": 2},
-            {"metricName": "my.histogram", "kind": "histogram", "unit": "1", "matchers": matchers, "aggregation": "sum", "value": 2},
-            {"metricName": "my.exponential.histogram", "kind": "exponential_histogram", "unit": "1", "matchers": matchers, "aggregation": "count", "value": 3},
-            {"metricName": "my.exponential.histogram", "kind": "exponential_histogram", "unit": "1", "matchers": matchers, "aggregation": "sum", "value": 10},
+            metric(service, "my.counter", "counter", "1", "sum", 5),
+            metric(service, "my.gauge", "gauge", "1", "last", 10),
+            metric(service, "my.histogram", "histogram", "1", "count", 2),
+            metric(service, "my.histogram", "histogram", "1", "sum", 2),
+            metric(service, "my.exponential.histogram", "exponential_histogram", "1", "count", 3),
+            metric(service, "my.exponential.histogram", "exponential_histogram", "1", "sum", 10),
         ],
+    }
+
+
+def metric(service: str, name: str, kind: str, unit: str, aggregation: str, value: float) -> dict:
+    matchers = [{"label": "moduleId", "op": "=", "value": service}]
+    return {
+        "metricName": name,
+        "matchers": matchers,
+        "kind": kind,
+        "unit": unit,
+        "aggregation": aggregation,
+        "value": value,
     }
 
 

@@ -71,7 +71,9 @@ class Providers:
         self.tracer = self.tracers.get_tracer("tests.clients", "1.0.0")
 
     def log(self, severity: SeverityNumber, body: str) -> None:
-        record = LogRecord(severity_number=severity, severity_text=severity.name, body=body, attributes={"client": "python"})
+        record = LogRecord(
+            severity_number=severity, severity_text=severity.name, body=body, attributes={"client": "python"}
+        )
         self.loggers.get_logger("tests.clients").emit(record)
 
     def shut_down(self) -> None:
@@ -86,29 +88,47 @@ def send(name: str, front: Providers, back: Providers) -> dict:
     trace_id = _trace(front, back)
     front.log(SeverityNumber.INFO, "a log of no trace")
     _metrics(front)
-    module = {"label": "moduleId", "op": "=", "value": front.service}
     return {
         "about": f"Python SDK, {name}",
         "trace": {
-            "traceId": trace_id, "status": "error", "completeness": "complete", "projectId": NAMESPACE,
-            "environment": "test", "services": sorted([front.service, back.service]), "rootSpanName": "GET /basket",
+            "traceId": trace_id,
+            "status": "error",
+            "completeness": "complete",
+            "projectId": NAMESPACE,
+            "environment": "test",
+            "services": sorted([front.service, back.service]),
+            "rootSpanName": "GET /basket",
             "spans": {"GET /basket": "error", "GET": "unset", "GET /price": "ok", "compute": "error"},
         },
         "logs": 2,
         "metrics": [
-            {"metricName": "client.counter", "kind": "counter", "unit": "{thing}", "matchers": [module], "aggregation": "sum", "value": 6},
-            {"metricName": "client.gauge", "kind": "gauge", "unit": "{thing}", "matchers": [module], "aggregation": "last", "value": 42.5},
-            {"metricName": "client.histogram", "kind": "histogram", "unit": "s", "matchers": [module], "aggregation": "count", "value": 4},
-            {"metricName": "client.histogram", "kind": "histogram", "unit": "s", "matchers": [module], "aggregation": "sum", "value": 3.85},
-            {"metricName": "client.exponential", "kind": "exponential_histogram", "unit": "s", "matchers": [module], "aggregation": "count", "value": 5},
-            {"metricName": "client.exponential", "kind": "exponential_histogram", "unit": "s", "matchers": [module], "aggregation": "sum", "value": 31},
+            metric(front.service, "client.counter", "counter", "{thing}", "sum", 6),
+            metric(front.service, "client.gauge", "gauge", "{thing}", "last", 42.5),
+            metric(front.service, "client.histogram", "histogram", "s", "count", 4),
+            metric(front.service, "client.histogram", "histogram", "s", "sum", 3.85),
+            metric(front.service, "client.exponential", "exponential_histogram", "s", "count", 5),
+            metric(front.service, "client.exponential", "exponential_histogram", "s", "sum", 31),
         ],
+    }
+
+
+def metric(service: str, name: str, kind: str, unit: str, aggregation: str, value: float) -> dict:
+    matchers = [{"label": "moduleId", "op": "=", "value": service}]
+    return {
+        "metricName": name,
+        "matchers": matchers,
+        "kind": kind,
+        "unit": unit,
+        "aggregation": aggregation,
+        "value": value,
     }
 
 
 def _trace(front: Providers, back: Providers) -> str:
     headers: dict[str, str] = {}
-    with front.tracer.start_as_current_span("GET /basket", kind=SpanKind.SERVER, attributes={"http.route": "/basket"}) as root:
+    with front.tracer.start_as_current_span(
+        "GET /basket", kind=SpanKind.SERVER, attributes={"http.route": "/basket"}
+    ) as root:
         front.log(SeverityNumber.INFO, "a basket is asked for")
         with front.tracer.start_as_current_span("GET", kind=SpanKind.CLIENT):
             propagate.inject(headers)
@@ -118,7 +138,7 @@ def _trace(front: Providers, back: Providers) -> str:
     with back.tracer.start_as_current_span("GET /price", context=context, kind=SpanKind.SERVER) as price:
         with back.tracer.start_as_current_span("compute", attributes={"error.type": "ZeroDivisionError"}) as compute:
             try:
-                1 // 0
+                divmod(1, 0)
             except ZeroDivisionError as error:
                 compute.record_exception(error)
                 compute.set_status(Status(StatusCode.ERROR, str(error)))

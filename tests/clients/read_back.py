@@ -11,7 +11,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from typing import Callable
+from collections.abc import Callable
 
 TRACE_SECONDS_MAX = 60
 HELD_TRACE_SECONDS_MAX = 120
@@ -76,25 +76,40 @@ def trace_differs(platform: Platform, expected: dict) -> str | None:
         return f"GET /v1/traces/{expected['traceId']} answers {status}: {record}"
     spans = {span["name"]: span["status"] for span in record["spans"]}
     seen = {**record, "spans": spans}
-    wanted = {**expected, "spanCount": len(expected["spans"]),
-              "errorSpanCount": sum(status == "error" for status in expected["spans"].values())}
-    return next((f"trace {expected['traceId']} has {name} {seen.get(name)!r}, expected {value!r}"
-                 for name, value in wanted.items() if seen.get(name) != value), None)
+    wanted = {
+        **expected,
+        "spanCount": len(expected["spans"]),
+        "errorSpanCount": sum(status == "error" for status in expected["spans"].values()),
+    }
+    return next(
+        (
+            f"trace {expected['traceId']} has {name} {seen.get(name)!r}, expected {value!r}"
+            for name, value in wanted.items()
+            if seen.get(name) != value
+        ),
+        None,
+    )
 
 
 def logs_differ(platform: Platform, trace_id: str, expected: int) -> str | None:
     status, answer = platform.ask("GET", f"/v1/traces/{trace_id}/logs")
     if status != 200:
         return f"GET /v1/traces/{trace_id}/logs answers {status}: {answer}"
-    return None if len(answer["items"]) == expected else f"trace {trace_id} has {len(answer['items'])} logs, expected {expected}"
+    return (
+        None
+        if len(answer["items"]) == expected
+        else f"trace {trace_id} has {len(answer['items'])} logs, expected {expected}"
+    )
 
 
 def metric_differs(platform: Platform, expected: dict) -> str | None:
     now = int(time.time() * 1000)
     query = {
         "selector": {"metricName": expected["metricName"], "matchers": expected["matchers"], "groupBy": ["moduleId"]},
-        "aggregation": expected["aggregation"], "windowMs": 60_000,
-        "from": rfc3339(now - RANGE_MS), "until": rfc3339(now),
+        "aggregation": expected["aggregation"],
+        "windowMs": 60_000,
+        "from": rfc3339(now - RANGE_MS),
+        "until": rfc3339(now),
     }
     status, answer = platform.ask("POST", "/v1/metrics/query", query)
     what = f"{expected['aggregation']} of {expected['metricName']} of {expected['matchers'][0]['value']}"

@@ -102,7 +102,9 @@ class Recorder:
         ):
             for index, service in enumerate([*services, None]):
                 seconds = begin + index * BETWEEN_EXPORTS_SECONDS
-                simclock.set_to(simclock.BASE_NS + minute * simclock.MINUTE + int(seconds * 1000) * simclock.MILLISECOND)
+                simclock.set_to(
+                    simclock.BASE_NS + minute * simclock.MINUTE + int(seconds * 1000) * simclock.MILLISECOND
+                )
                 if service:
                     getattr(service.telemetry, flush)()
                 else:

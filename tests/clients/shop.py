@@ -6,9 +6,9 @@ JavaScript, and really called over HTTP. Durations are simulated: a service adva
 
 import random
 import traceback
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Callable, Iterator
 
 from opentelemetry import propagate
 from opentelemetry._logs import LogRecord, SeverityNumber
@@ -43,7 +43,9 @@ class Service:
         self.rng = rng
         meter = telemetry.meter
         self._duration = meter.create_histogram(
-            "http.server.request.duration", "s", "Duration of HTTP server requests.",
+            "http.server.request.duration",
+            "s",
+            "Duration of HTTP server requests.",
             explicit_bucket_boundaries_advisory=DURATION_BOUNDS,
         )
         self._requests = meter.create_counter("shop.requests", "{request}", "Requests answered.")
@@ -62,8 +64,14 @@ class Service:
             self._requests.add(1, attributes)
         return answer
 
-    def call(self, method: str, peer: str, path: str, send: Callable[[Headers], Answer], **attributes: object) -> Answer:
-        attributes = {"http.request.method": method, "server.address": peer, "url.full": f"http://{peer}{path}"} | attributes
+    def call(
+        self, method: str, peer: str, path: str, send: Callable[[Headers], Answer], **attributes: object
+    ) -> Answer:
+        attributes = {
+            "http.request.method": method,
+            "server.address": peer,
+            "url.full": f"http://{peer}{path}",
+        } | attributes
         with self._span(method, SpanKind.CLIENT, attributes) as span:
             headers: Headers = {}
             propagate.inject(headers)
@@ -91,14 +99,24 @@ class Service:
             return
         named = {key.replace("__", "."): value for key, value in attributes.items()}
         self.telemetry.logger.emit(
-            LogRecord(timestamp=simclock.now_ns(), severity_number=severity, severity_text=severity.name, body=body,
-                      attributes=named)
+            LogRecord(
+                timestamp=simclock.now_ns(),
+                severity_number=severity,
+                severity_text=severity.name,
+                body=body,
+                attributes=named,
+            )
         )
 
     @contextmanager
     def _span(self, name: str, kind: SpanKind, attributes: dict, context: Context | None = None) -> Iterator[Span]:
         with self.telemetry.tracer.start_as_current_span(
-            name, context=context, kind=kind, attributes=attributes, record_exception=False, set_status_on_exception=False
+            name,
+            context=context,
+            kind=kind,
+            attributes=attributes,
+            record_exception=False,
+            set_status_on_exception=False,
         ) as span:
             yield span
 
@@ -149,7 +167,9 @@ class Gateway(Service):
 
 
 class Checkout(Service):
-    def __init__(self, telemetry: Telemetry, rng: random.Random, inventory: "Inventory", payments: Callable[[], "Payments"]):
+    def __init__(
+        self, telemetry: Telemetry, rng: random.Random, inventory: "Inventory", payments: Callable[[], "Payments"]
+    ):
         super().__init__("checkout", telemetry, rng)
         self._inventory = inventory
         self._payments = payments  # asked each time: a rollout replaces the instance
@@ -175,8 +195,12 @@ class Checkout(Service):
         if charged.status == 402:
             return self._settled("declined", Answer(402))
         if charged.status >= 500:
-            self.log(SeverityNumber.ERROR, f"order refused after {PAYMENT_ATTEMPTS} payment attempts",
-                     error__type=charged.error_type, shop__order__amount=amount)
+            self.log(
+                SeverityNumber.ERROR,
+                f"order refused after {PAYMENT_ATTEMPTS} payment attempts",
+                error__type=charged.error_type,
+                shop__order__amount=amount,
+            )
             return self._settled("failed", Answer(503, charged.error_type))
         self.database("INSERT", "orders", 0.009)
         self.log(SeverityNumber.INFO, "order placed", shop__order__amount=amount)
@@ -185,8 +209,13 @@ class Checkout(Service):
     def _charge(self, amount: float) -> Answer:
         for attempt in range(1, PAYMENT_ATTEMPTS + 1):
             payments = self._payments()
-            answer = self.call("POST", "payments", "/charges", lambda headers: payments.charge(amount, headers),
-                               **{"http.request.resend_count": attempt - 1})
+            answer = self.call(
+                "POST",
+                "payments",
+                "/charges",
+                lambda headers: payments.charge(amount, headers),
+                **{"http.request.resend_count": attempt - 1},
+            )
             if answer.status < 500:
                 break
             self.log(SeverityNumber.WARN, "payment attempt failed", attempt=attempt, error__type=answer.error_type)
@@ -200,14 +229,22 @@ class Checkout(Service):
 class Payments(Service):
     """One release of payments; `faults` says how it behaves: the failing shares of one attempt, and how slow it is."""
 
-    VIEWS = (View(instrument_name="payments.acquirer.duration", aggregation=ExponentialBucketHistogramAggregation(max_size=80)),)
+    VIEWS = (
+        View(
+            instrument_name="payments.acquirer.duration", aggregation=ExponentialBucketHistogramAggregation(max_size=80)
+        ),
+    )
 
     def __init__(self, telemetry: Telemetry, rng: random.Random, faults: "Faults"):
         super().__init__("payments", telemetry, rng)
         self.faults = faults
         meter = telemetry.meter
-        self._acquirer = meter.create_histogram("payments.acquirer.duration", "s", "Duration of calls to the card acquirer.")
-        meter.create_observable_gauge("db.client.connection.count", [self._connections], "{connection}", "Connections of the pool.")
+        self._acquirer = meter.create_histogram(
+            "payments.acquirer.duration", "s", "Duration of calls to the card acquirer."
+        )
+        meter.create_observable_gauge(
+            "db.client.connection.count", [self._connections], "{connection}", "Connections of the pool."
+        )
 
     def charge(self, amount: float, headers: Headers) -> Answer:
         def handle(span: Span) -> Answer:
@@ -215,11 +252,23 @@ class Payments(Service):
             self.work(0.005)
             dice = self.rng.random()
             if dice < self.faults.pool_timeouts:
-                return self._failed("acquire connection", self.rng.uniform(0.9, 1.6), TimeoutError, "PoolTimeoutError", 503,
-                                    f"no connection of the pool became free ({POOL_SIZE} in use)")
+                return self._failed(
+                    "acquire connection",
+                    self.rng.uniform(0.9, 1.6),
+                    TimeoutError,
+                    "PoolTimeoutError",
+                    503,
+                    f"no connection of the pool became free ({POOL_SIZE} in use)",
+                )
             if dice < self.faults.pool_timeouts + self.faults.resets:
-                return self._failed("POST acquirer", self.rng.uniform(0.2, 0.7), ConnectionResetError, "ConnectionResetError", 502,
-                                    "connection reset by the acquirer")
+                return self._failed(
+                    "POST acquirer",
+                    self.rng.uniform(0.2, 0.7),
+                    ConnectionResetError,
+                    "ConnectionResetError",
+                    502,
+                    "connection reset by the acquirer",
+                )
             self._authorise()
             if self.rng.random() < 0.02:
                 self.log(SeverityNumber.INFO, "card declined", shop__order__amount=amount)
@@ -231,13 +280,19 @@ class Payments(Service):
 
     def _authorise(self) -> None:
         started = simclock.now_ns()
-        with self._span("POST acquirer", SpanKind.CLIENT, {"server.address": "acquirer.example", "http.request.method": "POST"}):
+        with self._span(
+            "POST acquirer", SpanKind.CLIENT, {"server.address": "acquirer.example", "http.request.method": "POST"}
+        ):
             self.work(0.085 * self.faults.slowness)
             self._acquirer.record((simclock.now_ns() - started) / 1e9, {"outcome": "ok"})
 
-    def _failed(self, name: str, seconds: float, kind: type[Exception], error_type: str, status: int, message: str) -> Answer:
+    def _failed(
+        self, name: str, seconds: float, kind: type[Exception], error_type: str, status: int, message: str
+    ) -> Answer:
         started = simclock.now_ns()
-        with self._span(name, SpanKind.CLIENT if "acquirer" in name else SpanKind.INTERNAL, {"error.type": error_type}) as span:
+        with self._span(
+            name, SpanKind.CLIENT if "acquirer" in name else SpanKind.INTERNAL, {"error.type": error_type}
+        ) as span:
             simclock.advance(seconds)
             self._acquirer.record((simclock.now_ns() - started) / 1e9, {"outcome": "error"})
             try:

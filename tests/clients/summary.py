@@ -60,7 +60,9 @@ class Recording:
         for of_resource in request.resource_spans:
             resource = attributes(of_resource.resource)
             for span in (span for scope in of_resource.scope_spans for span in scope.spans):
-                check_instants(at, span.start_time_unix_nano, span.end_time_unix_nano, *(e.time_unix_nano for e in span.events))
+                check_instants(
+                    at, span.start_time_unix_nano, span.end_time_unix_nano, *(e.time_unix_nano for e in span.events)
+                )
                 self.counts["spans"] += 1
                 self.counts["span events"] += len(span.events)
                 self.services[resource["service.name"]] += 1
@@ -121,7 +123,12 @@ def check_instants(at: int, *instants: int) -> None:
 
 
 def _volume(recording: Recording) -> list[str]:
-    lines = [f"{recording.bytes} bytes, from {recording.first} to {recording.last}.", "", "| what | number |", "|---|---|"]
+    lines = [
+        f"{recording.bytes} bytes, from {recording.first} to {recording.last}.",
+        "",
+        "| what | number |",
+        "|---|---|",
+    ]
     return lines + [f"| {name} | {number} |" for name, number in sorted(recording.counts.items())]
 
 
@@ -149,10 +156,17 @@ def _traces(recording: Recording) -> list[str]:
     return lines + [
         "",
         "Every trace is whole (one root, no orphan). Traces (with error) by hour: "
-        + ", ".join(f"{hour} {of['traces']} ({of['error']})" for hour, of in sorted(hours.items())) + ".",
-        "Signals (SPEC 5.1.4(6)): " + ", ".join(_signal(name, sorted(ends)) for name, ends in sorted(signals.items())) + ".",
-        "Spans by service: " + ", ".join(f"{name} {number}" for name, number in sorted(recording.services.items())) + ".",
-        "Spans by artifact: " + ", ".join(f"{name} {number}" for name, number in sorted(recording.artifacts.items())) + ".",
+        + ", ".join(f"{hour} {of['traces']} ({of['error']})" for hour, of in sorted(hours.items()))
+        + ".",
+        "Signals (SPEC 5.1.4(6)): "
+        + ", ".join(_signal(name, sorted(ends)) for name, ends in sorted(signals.items()))
+        + ".",
+        "Spans by service: "
+        + ", ".join(f"{name} {number}" for name, number in sorted(recording.services.items()))
+        + ".",
+        "Spans by artifact: "
+        + ", ".join(f"{name} {number}" for name, number in sorted(recording.artifacts.items()))
+        + ".",
     ]
 
 
@@ -184,7 +198,9 @@ def origin(root, spans: list) -> str:
         return span.status.code == 2 or any(holds_error(child[3]) for child in children[span.span_id])
 
     found, at, service = ("", root), root, ""
-    while child := next((child for child in sorted(children[at.span_id], key=lambda c: c[:2]) if holds_error(child[3])), None):
+    while child := next(
+        (child for child in sorted(children[at.span_id], key=lambda c: c[:2]) if holds_error(child[3])), None
+    ):
         service, at = child[2], child[3]
         if at.status.code == 2:
             found = (service, at)

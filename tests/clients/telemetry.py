@@ -31,7 +31,11 @@ class Telemetry:
     def __init__(self, endpoint: str, attributes: dict, *, seed: int, gzip: bool, views: tuple = ()):
         resource = Resource.create(attributes)
         compression = Compression.Gzip if gzip else Compression.NoCompression
-        batching = {"schedule_delay_millis": NEVER_MILLIS, "max_queue_size": BATCH_MAX, "max_export_batch_size": BATCH_MAX}
+        batching = {
+            "schedule_delay_millis": NEVER_MILLIS,
+            "max_queue_size": BATCH_MAX,
+            "max_export_batch_size": BATCH_MAX,
+        }
 
         self._tracers = TracerProvider(
             resource=resource, sampler=ParentBased(TraceIdRatioBased(SAMPLED_SHARE)), id_generator=_SeededIds(seed)

@@ -29,7 +29,11 @@ class Minutes:
             if labels["http.route"] != "/checkout":
                 continue
             key = tuple(sorted((name, str(value)) for name, value in labels.items()))
-            within = sum(count for bound, count in zip(point.explicit_bounds, point.bucket_counts) if bound <= THRESHOLD_SECONDS)
+            within = sum(
+                count
+                for bound, count in zip(point.explicit_bounds, point.bucket_counts, strict=False)
+                if bound <= THRESHOLD_SECONDS
+            )
             count, good = before.get(key, (0, 0))
             minute = (point.time_unix_nano - 1) // MINUTE_NS
             self.total[minute] += point.count - count
@@ -65,7 +69,9 @@ def _alert(name: str, minutes: Minutes, slots: range) -> list[str]:
             state, since = "pending", slot
         if met and state == "pending" and slot - since >= 2:
             state = "firing"
-            out.append(f"- alert `{name}`: pending {_clock(since)}, **fires {_clock(slot)}** ({failed / total:.1%} of {total})")
+            out.append(
+                f"- alert `{name}`: pending {_clock(since)}, **fires {_clock(slot)}** ({failed / total:.1%} of {total})"
+            )
         elif met and state == "recovering":
             state = "firing"
         elif not met and state == "pending":
@@ -78,46 +84,58 @@ def _alert(name: str, minutes: Minutes, slots: range) -> list[str]:
     return out or [f"- alert `{name}` never fires"]
 
 
-def _burns(name: str, bad: dict, total: dict, objective: float, slots: range, minutes: Minutes) -> list[str]:
+def _burns(name: str, bad: Counter, total: Counter, objective: float, slots: range, minutes: Minutes) -> list[str]:
     out = []
-    for rule, long, short, factor in BURN_RULES:
-        active, unmet, highest = None, None, 0.0
-        for slot in slots:
-            newest = minutes.newest_closed(slot)
-            (bad_long, all_long), (bad_short, all_short) = (
-                (sum(bad[m] for m in window), sum(total[m] for m in window))
-                for window in (range(newest - long + 1, newest + 1), range(newest - short + 1, newest + 1)))
-            burns = [b / t / (1 - objective) if t else None for b, t in ((bad_long, all_long), (bad_short, all_short))]
-            if None in burns:
-                continue
-            highest = max(highest, burns[0])
-            met = min(burns) > factor and all_long >= 100 and bad_short >= 3
-            if met:
-                unmet = None
-                if active is None:
-                    active = slot
-                    out.append(f"- SLO `{name}`, rule `{rule}`: **breached {_clock(slot)}** (burn {burns[0]:.1f} / {burns[1]:.1f},"
-                               f" {bad_long:.0f} bad of {all_long})")
-            elif active is not None:
-                unmet = slot if unmet is None else unmet
-                if slot - unmet >= 5:
-                    out.append(f"- SLO `{name}`, rule `{rule}`: not met since {_clock(unmet)}, **recovered {_clock(slot)}**")
-                    active = unmet = None
-        if active is not None:
-            out.append(f"- SLO `{name}`, rule `{rule}`: still active at the end")
-        out.append(f"- SLO `{name}`, rule `{rule}`: highest burn over {long} min {highest:.1f} (factor {factor})")
-    bad_all, all_all = sum(bad.values()), sum(total.values())
-    return out + [f"- SLO `{name}`: {bad_all:.0f} bad of {all_all} in the whole recording, budget remaining "
-                  f"{1 - bad_all / all_all / (1 - objective):.2f}"]
+    for rule in BURN_RULES:
+        out += [
+            f"- SLO `{name}`, rule `{rule[0]}`: {line}" for line in _burn(rule, bad, total, objective, slots, minutes)
+        ]
+    remaining = 1 - bad.total() / total.total() / (1 - objective)
+    line = f"{bad.total():.0f} bad of {total.total()} in the whole recording, budget remaining {remaining:.2f}"
+    return [*out, f"- SLO `{name}`: {line}"]
+
+
+def _burn(rule: tuple, bad: Counter, total: Counter, objective: float, slots: range, minutes: Minutes) -> list[str]:
+    _, long, short, factor = rule
+    active, unmet, highest, out = None, None, 0.0, []
+    for slot in slots:
+        newest = minutes.newest_closed(slot)
+        windows = [range(newest - length + 1, newest + 1) for length in (long, short)]
+        bads, totals = ([sum(of[m] for m in window) for window in windows] for of in (bad, total))
+        if not all(totals):
+            continue
+        burns = [b / t / (1 - objective) for b, t in zip(bads, totals, strict=True)]
+        highest = max(highest, burns[0])
+        if min(burns) > factor and totals[0] >= 100 and bads[1] >= 3:
+            unmet = None
+            if active is None:
+                active = slot
+                numbers = f"burn {burns[0]:.1f} / {burns[1]:.1f}, {bads[0]:.0f} bad of {totals[0]}"
+                out.append(f"**breached {_clock(slot)}** ({numbers})")
+        elif active is not None:
+            unmet = slot if unmet is None else unmet
+            if slot - unmet >= 5:
+                out.append(f"not met since {_clock(unmet)}, **recovered {_clock(slot)}**")
+                active = unmet = None
+    if active is not None:
+        out.append("still active at the end")
+    return [*out, f"highest burn over {long} min {highest:.1f} (factor {factor})"]
 
 
 def _table(minutes: Minutes) -> list[str]:
-    lines = ["`POST /checkout` at the gateway, five minutes a line:", "", "| from | requests | failed | above 1 s |", "|---|---|---|---|"]
+    lines = [
+        "`POST /checkout` at the gateway, five minutes a line:",
+        "",
+        "| from | requests | failed | above 1 s |",
+        "|---|---|---|---|",
+    ]
     first = min(minutes.total)
     for start in range(first, max(minutes.total) + 1, 5):
         window = range(start, start + 5)
-        lines.append(f"| {_clock(start)} | {sum(minutes.total[m] for m in window)} | {sum(minutes.failed[m] for m in window)} "
-                     f"| {sum(minutes.slow[m] for m in window):.0f} |")
+        lines.append(
+            f"| {_clock(start)} | {sum(minutes.total[m] for m in window)} | {sum(minutes.failed[m] for m in window)} "
+            f"| {sum(minutes.slow[m] for m in window):.0f} |"
+        )
     return lines
 
 
