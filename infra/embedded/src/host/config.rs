@@ -51,7 +51,7 @@ impl Settings {
         self.0.values().map(|(name, value)| (name.as_str(), value.as_str()))
     }
 
-    /// Replaces each `%X%`; `None` names the setting that is missing.
+    /// Replaces each `%X%`; the error is the name of a setting that is missing.
     pub(super) fn expand(&self, text: &str) -> Result<String, String> {
         let mut out = String::new();
         let mut rest = text;

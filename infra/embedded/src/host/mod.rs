@@ -19,7 +19,6 @@ mod forward;
 mod front;
 mod front_default;
 mod function;
-mod host;
 mod ids;
 mod invoke;
 mod kestrel;
@@ -29,6 +28,7 @@ mod proxy;
 mod request;
 mod retry;
 mod route;
+mod running;
 mod schedule;
 mod sink;
 mod source;
@@ -46,11 +46,11 @@ pub use error::HostError;
 pub use function::{
     BusTrigger, DataType, Delay, Function, Functions, HttpTrigger, InError, RetryPolicy, TimerTrigger, Trigger,
 };
-pub use host::{Host, HostOptions, Pace};
 pub use ids::Ids;
 pub use launch::HandlerCommand;
 pub use request::{BodyFraming, HOST_VERSION, Telemetry};
 pub use route::{Path, Template};
+pub use running::{Host, HostOptions, Pace};
 pub use schedule::Schedule;
 pub use sink::{LineLevel, LogSink, SilentSink, TracingSink};
 pub use source::{Delivered, Entity, LockToken, NoSource, Source, SourceError};

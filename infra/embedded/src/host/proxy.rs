@@ -104,7 +104,8 @@ fn request_headers(core: &Core, port: u16, client: &Client<'_>, invocation: &str
         }
     }
     headers.extend(own);
-    if client.header("traceparent").is_none() {
+    let traced = client.header("traceparent").is_some();
+    if !traced {
         headers.extend(core.invoker.telemetry.headers(&ClientTrace::default(), &core.invoker.ids));
     }
     match client.body.framing {

@@ -1,5 +1,7 @@
 //! NCRONTAB: six fields, seconds first, UTC.
 
+use std::sync::Arc;
+
 use croner::Cron;
 use croner::parser::{CronParser, Seconds};
 use jiff::tz::Offset;
@@ -12,7 +14,7 @@ const GAP_SAMPLE: usize = 10;
 
 #[derive(Debug, Clone)]
 pub struct Schedule {
-    cron: Cron,
+    cron: Arc<Cron>,
 }
 
 impl Schedule {
@@ -23,7 +25,7 @@ impl Schedule {
         // NCRONTAB wants both the day of the month and the day of the week to match.
         let parser = CronParser::builder().seconds(Seconds::Required).dom_and_dow(true).build();
         let cron = parser.parse(text).map_err(|why| format!("'{text}' is not a schedule: {why}"))?;
-        Ok(Self { cron })
+        Ok(Self { cron: Arc::new(cron) })
     }
 
     /// The first occurrence later than `at`.

@@ -64,7 +64,7 @@ fn shortest(scientific: &str, plain_digits: i32) -> String {
     let digits: String = mantissa.chars().filter(char::is_ascii_digit).collect();
     let point = usize::try_from(exponent + 1);
     match point {
-        Ok(point) if point == 0 => format!("{sign}0.{digits}"),
+        Ok(0) => format!("{sign}0.{digits}"),
         Ok(point) if point >= digits.len() => format!("{sign}{digits}{}", "0".repeat(point - digits.len())),
         Ok(point) => format!("{sign}{}.{}", &digits[..point], &digits[point..]),
         Err(_) => format!("{sign}0.{}{digits}", "0".repeat(usize::try_from(-exponent - 1).unwrap_or(0))),

@@ -118,7 +118,9 @@ impl Drop for Host {
 }
 
 impl Host {
-    pub async fn start(options: HostOptions) -> Result<Self, HostError> {
+    /// Reads what there is, starts the handlers, and, at the pace of the wall, the listeners and timers.
+    pub async fn start(mut options: HostOptions) -> Result<Self, HostError> {
+        options.settings.add_local(&options.script_root.join("local.settings.json"))?;
         let config = HostConfig::read(&options.host_json, &options.settings)?;
         let functions = Functions::read(&options.functions_dir, &config.route_prefix, &options.settings)?;
         report(&functions);
