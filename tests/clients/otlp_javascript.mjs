@@ -108,7 +108,10 @@ function send(name, front, back) {
       rootSpanName: 'GET /basket',
       spans: { 'GET /basket': 'error', GET: 'unset', 'GET /price': 'ok', compute: 'error' },
     },
-    logs: 2,
+    logs: [
+      ['info', 'a basket is asked for'],
+      ['error', 'the price could not be computed'],
+    ],
     metrics: [
       { metricName: 'client.counter', kind: 'counter', unit: '{thing}', matchers, aggregation: 'sum', value: 6 },
       { metricName: 'client.gauge', kind: 'gauge', unit: '{thing}', matchers, aggregation: 'last', value: 42.5 },

@@ -68,7 +68,7 @@ def expectation(trace_id: str, service: str) -> dict:
             "services": [service],
             "spans": {"I'm a server span": "unset"},
         },
-        "logs": 1,
+        "logs": [["info", "Example log record"]],
         "metrics": [
             metric(service, "my.counter", "counter", "1", "sum", 5),
             metric(service, "my.gauge", "gauge", "1", "last", 10),

@@ -100,7 +100,7 @@ def send(name: str, front: Providers, back: Providers) -> dict:
             "rootSpanName": "GET /basket",
             "spans": {"GET /basket": "error", "GET": "unset", "GET /price": "ok", "compute": "error"},
         },
-        "logs": 2,
+        "logs": [["info", "a basket is asked for"], ["error", "the price could not be computed"]],
         "metrics": [
             metric(front.service, "client.counter", "counter", "{thing}", "sum", 6),
             metric(front.service, "client.gauge", "gauge", "{thing}", "last", 42.5),

@@ -91,15 +91,12 @@ def trace_differs(platform: Platform, expected: dict) -> str | None:
     )
 
 
-def logs_differ(platform: Platform, trace_id: str, expected: int) -> str | None:
+def logs_differ(platform: Platform, trace_id: str, expected: list[list[str]]) -> str | None:
     status, answer = platform.ask("GET", f"/v1/traces/{trace_id}/logs")
     if status != 200:
         return f"GET /v1/traces/{trace_id}/logs answers {status}: {answer}"
-    return (
-        None
-        if len(answer["items"]) == expected
-        else f"trace {trace_id} has {len(answer['items'])} logs, expected {expected}"
-    )
+    logs = sorted([log["level"], log["body"]] for log in answer["logs"])
+    return None if logs == sorted(expected) else f"trace {trace_id} has the logs {logs}, expected {expected}"
 
 
 def metric_differs(platform: Platform, expected: dict) -> str | None:
