@@ -113,7 +113,7 @@ async fn http_host(mode: &str, function: Value, timeout: &str, stub: &Stub) -> H
     let mut options = options(&host_json(stub.port, mode, timeout), &[("Hello", function)]);
     options.command = Some(sitting());
     options.pace = Pace::Stepped;
-    options.http = Some(SocketAddr::from(([127, 0, 0, 1], 0)));
+    options.http = vec![SocketAddr::from(([127, 0, 0, 1], 0))];
     options.clock = HurriedClock::at("2026-11-21T05:06:07Z".parse().unwrap(), HURRY);
     options.sink = Arc::new(SilentSink);
     Host::start(options).await.unwrap()

@@ -341,7 +341,7 @@ async fn check_http(name: &str, input: &Value) {
     let stub = Stub::start(move |_| answer.clone()).await;
     let function_json = input["function_json"].clone();
     let mut options = base(input, stub.port, input["function"].as_str().unwrap(), function_json);
-    options.http = Some("127.0.0.1:0".parse().unwrap());
+    options.http = vec!["127.0.0.1:0".parse().unwrap()];
     options.clock = HurriedClock::at(utc_now(name, input), 1);
     let host = Host::start(options).await.unwrap();
     let request = input["client_request"].as_str().unwrap();

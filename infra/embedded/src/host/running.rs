@@ -53,8 +53,8 @@ pub struct HostOptions {
     /// Further variables for the handler, beside what it inherits and what the host sets.
     pub environment: Vec<(String, String)>,
     pub settings: Settings,
-    /// Where the HTTP front listens; port 0 takes a free one. `None`: no front.
-    pub http: Option<SocketAddr>,
+    /// Where the HTTP front listens; port 0 takes a free one. None: no front.
+    pub http: Vec<SocketAddr>,
     pub pace: Pace,
     /// One process per scale group: `http`, and each other function for itself.
     pub isolate: bool,
@@ -81,7 +81,7 @@ impl HostOptions {
             command: None,
             environment: Vec::new(),
             settings: Settings::of_process(),
-            http: None,
+            http: Vec::new(),
             pace: Pace::default(),
             isolate: false,
             framing: BodyFraming::default(),
@@ -101,7 +101,7 @@ pub struct Host {
     core: Arc<Core>,
     in_error: Vec<InError>,
     startup: Vec<Due>,
-    http: Option<SocketAddr>,
+    http: Vec<SocketAddr>,
     stop: watch::Sender<bool>,
     /// Listeners and timers: they end by themselves when told to stop.
     listeners: Mutex<JoinSet<()>>,
@@ -127,14 +127,13 @@ impl Host {
         if config.has_http_routes && !functions.good.is_empty() {
             return Err(HostError::Config("customHandler.http.routes cannot be used beside function.json".to_owned()));
         }
-        let listener = bind(options.http).await?;
-        let http = listener.as_ref().and_then(|listener| listener.local_addr().ok());
+        let (listeners, http) = bind(&options.http).await?;
         let mut tasks = Vec::new();
-        let handlers = start_handlers(&options, &config, &functions, http, &mut tasks)?;
+        let handlers = start_handlers(&options, &config, &functions, http.first(), &mut tasks)?;
         let store = TimerStore::open(options.timer_status.clone());
         let (timers, startup) = Timers::start(&functions.good, store, options.clock.now());
         let core = Arc::new(assemble(&options, config, functions.good, handlers, timers));
-        if let Some(listener) = listener {
+        for listener in listeners {
             tasks.push(tokio::spawn(front::serve(Arc::clone(&core), listener)));
         }
         let stop = watch::Sender::new(false);
@@ -145,8 +144,14 @@ impl Host {
         Ok(Self { core, in_error: functions.in_error, startup, http, stop, listeners: Mutex::new(listeners), tasks })
     }
 
+    /// Where the front listens; the first address asked for.
     pub fn http_addr(&self) -> Option<SocketAddr> {
-        self.http
+        self.http.first().copied()
+    }
+
+    /// In the order in which they were asked for.
+    pub fn http_addrs(&self) -> &[SocketAddr] {
+        &self.http
     }
 
     /// Functions that were left out.
@@ -255,10 +260,15 @@ fn report(functions: &Functions) {
     }
 }
 
-async fn bind(at: Option<SocketAddr>) -> Result<Option<TcpListener>, HostError> {
-    let Some(at) = at else { return Ok(None) };
-    let listener = TcpListener::bind(at).await.map_err(|why| HostError::Network(format!("{at}: {why}")))?;
-    Ok(Some(listener))
+async fn bind(wanted: &[SocketAddr]) -> Result<(Vec<TcpListener>, Vec<SocketAddr>), HostError> {
+    let (mut listeners, mut addresses) = (Vec::new(), Vec::new());
+    for at in wanted {
+        let failed = |why| HostError::Network(format!("{at}: {why}"));
+        let listener = TcpListener::bind(at).await.map_err(failed)?;
+        addresses.push(listener.local_addr().map_err(failed)?);
+        listeners.push(listener);
+    }
+    Ok((listeners, addresses))
 }
 
 /// A port that was free a moment ago: the handler is told which one to bind.
@@ -272,7 +282,7 @@ fn start_handlers(
     options: &HostOptions,
     config: &HostConfig,
     functions: &Functions,
-    http: Option<SocketAddr>,
+    http: Option<&SocketAddr>,
     tasks: &mut Vec<JoinHandle<()>>,
 ) -> Result<BTreeMap<String, Arc<Handler>>, HostError> {
     let groups: BTreeSet<&str> = functions.good.iter().map(|function| group_of(function, options.isolate)).collect();
@@ -295,7 +305,7 @@ fn start_handlers(
     Ok(handlers)
 }
 
-fn launch(options: &HostOptions, config: &HostConfig, port: u16, http: Option<SocketAddr>) -> Launch {
+fn launch(options: &HostOptions, config: &HostConfig, port: u16, http: Option<&SocketAddr>) -> Launch {
     let mut launch = Launch::from_config(&config.description, &options.script_root, &options.settings);
     if let Some(command) = &options.command {
         launch.command = command.clone();
@@ -304,7 +314,7 @@ fn launch(options: &HostOptions, config: &HostConfig, port: u16, http: Option<So
     let settings = options.settings.iter().filter(|(name, value)| !inherited(name, value));
     launch.environment = settings.map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
     let worker = options.ids.guid();
-    let site = http.map_or_else(|| "localhost".to_owned(), |address| address.to_string());
+    let site = http.map_or_else(|| "localhost".to_owned(), ToString::to_string);
     let own = [
         ("FUNCTIONS_CUSTOMHANDLER_PORT", port.to_string()),
         ("FUNCTIONS_HTTPWORKER_PORT", port.to_string()),

@@ -47,7 +47,7 @@ pub async fn lab(
     options.clock = Arc::clone(&clock) as _;
     options.source = Arc::clone(&source) as _;
     options.sink = Arc::new(SilentSink);
-    options.http = Some("127.0.0.1:0".parse().unwrap());
+    options.http = vec!["127.0.0.1:0".parse().unwrap()];
     Lab { stub, source, clock, options }
 }
 
