@@ -1,5 +1,7 @@
 //! opsloop-embedded: what stands in for Azure on one machine.
 
+pub mod blobs;
+pub mod broker;
 pub mod clock;
 pub mod host;
 mod sqlite;

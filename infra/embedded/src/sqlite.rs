@@ -2,7 +2,12 @@
 
 use opsloop_kernel::Fault;
 use rusqlite::{Connection, ErrorCode};
-use std::{io, path::Path, time::Duration};
+use std::{
+    io,
+    path::Path,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
 
 /// Two processes share the files for a moment, when `serve` is started anew while the old one dies.
 const BUSY_WAIT: Duration = Duration::from_secs(5);
@@ -29,6 +34,13 @@ pub(crate) fn open(path: &Path, schema: &str, version: i32) -> io::Result<Connec
 pub(crate) fn open_another(path: &Path) -> rusqlite::Result<Connection> {
     let connection = Connection::open(path)?;
     tune(&connection)?;
+    Ok(connection)
+}
+
+/// A database that lives as long as its connection.
+pub(crate) fn in_memory(schema: &str, version: i32) -> io::Result<Connection> {
+    let mut connection = Connection::open_in_memory().map_err(io::Error::other)?;
+    prepare(&mut connection, schema, version).map_err(io::Error::other)?;
     Ok(connection)
 }
 
@@ -62,5 +74,55 @@ pub(crate) fn fault(dependency: &'static str) -> impl Fn(rusqlite::Error) -> Fau
             Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => Fault::TimedOut { dependency },
             _ => Fault::Unavailable { dependency },
         }
+    }
+}
+
+/// Runs work where it may wait: on the blocking threads of tokio. A panic is the task's own; its transaction was rolled
+/// back when it unwound.
+pub(crate) async fn blocking<T: Send + 'static>(
+    dependency: &'static str,
+    work: impl FnOnce() -> Result<T, Fault> + Send + 'static,
+) -> Result<T, Fault> {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(answer) => answer,
+        Err(error) => {
+            tracing::error!(dependency, %error, "a blocking task ended");
+            Err(Fault::Unavailable { dependency })
+        }
+    }
+}
+
+pub(crate) fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// What has one connection for everything: one caller at a time. In a file it may wait for the disk, so it does on the
+/// blocking threads; in memory it never does, and needs no runtime.
+pub(crate) struct Shared<T> {
+    inner: Arc<Mutex<T>>,
+    is_in_file: bool,
+    dependency: &'static str,
+}
+
+impl<T: Send + 'static> Shared<T> {
+    pub(crate) fn in_file(inner: T, dependency: &'static str) -> Self {
+        Self { inner: Arc::new(Mutex::new(inner)), is_in_file: true, dependency }
+    }
+    pub(crate) fn in_memory(inner: T, dependency: &'static str) -> Self {
+        Self { inner: Arc::new(Mutex::new(inner)), is_in_file: false, dependency }
+    }
+
+    #[cfg(test)]
+    pub(crate) fn inner(&self) -> &Mutex<T> {
+        &self.inner
+    }
+
+    pub(crate) async fn run<R: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut T) -> rusqlite::Result<R> + Send + 'static,
+    ) -> Result<R, Fault> {
+        let (inner, dependency) = (self.inner.clone(), self.dependency);
+        let work = move || work(&mut locked(&inner)).map_err(fault(dependency));
+        if self.is_in_file { blocking(dependency, work).await } else { work() }
     }
 }

@@ -8,7 +8,7 @@ mod rows;
 mod schema;
 
 use super::{
-    Dumped, OUT_OF_REACH,
+    Dumped,
     batch::{self, Batch},
 };
 use crate::sqlite;
@@ -22,7 +22,7 @@ use rusqlite::{Connection, TransactionBehavior};
 use std::{
     io,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex},
 };
 
 const FILE: &str = "state.sqlite3";
@@ -69,7 +69,7 @@ impl SqliteStore {
         query: impl FnOnce(&Connection) -> rusqlite::Result<Result<T, Fault>> + Send + 'static,
     ) -> Result<T, Fault> {
         let files = self.files.clone();
-        blocking(move || files.read(query)).await
+        sqlite::blocking(Fault::STORE, move || files.read(query)).await
     }
 
     async fn write<T: Send + 'static>(
@@ -77,7 +77,10 @@ impl SqliteStore {
         work: impl FnOnce(&mut Writer) -> rusqlite::Result<T> + Send + 'static,
     ) -> Result<T, Fault> {
         let files = self.files.clone();
-        blocking(move || work(&mut locked(&files.writer)).map_err(sqlite::fault(Fault::STORE))).await
+        sqlite::blocking(Fault::STORE, move || {
+            work(&mut sqlite::locked(&files.writer)).map_err(sqlite::fault(Fault::STORE))
+        })
+        .await
     }
 }
 
@@ -156,13 +159,13 @@ impl Directory for SqliteStore {
 
 impl Files {
     fn read<T>(&self, query: impl FnOnce(&Connection) -> rusqlite::Result<Result<T, Fault>>) -> Result<T, Fault> {
-        let idle = locked(&self.readers).pop();
+        let idle = sqlite::locked(&self.readers).pop();
         let connection = match idle {
             Some(connection) => connection,
             None => sqlite::open_another(&self.path).map_err(sqlite::fault(Fault::STORE))?,
         };
         let answer = query(&connection).map_err(sqlite::fault(Fault::STORE));
-        let mut idle = locked(&self.readers);
+        let mut idle = sqlite::locked(&self.readers);
         if idle.len() < READERS_MAX && answer.is_ok() {
             idle.push(connection);
         }
@@ -200,19 +203,4 @@ impl Writer {
         transaction.commit()?;
         Ok(batch::applied(batch, next))
     }
-}
-
-/// A panic in a blocking task is the task's own; its transaction was rolled back when it unwound.
-async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T, Fault> + Send + 'static) -> Result<T, Fault> {
-    match tokio::task::spawn_blocking(work).await {
-        Ok(answer) => answer,
-        Err(error) => {
-            tracing::error!(%error, "a task of the store ended");
-            Err(OUT_OF_REACH)
-        }
-    }
-}
-
-fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
