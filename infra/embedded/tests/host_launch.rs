@@ -96,3 +96,20 @@ async fn lines_of_the_handler_have_the_levels_of_the_host() {
     }
     host.stop().await;
 }
+
+/// `setpriv` asks for the signal as our own handler does; to Linux the parent is the thread that started it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_handler_that_asks_to_die_with_its_parent_is_not_killed_early() {
+    if std::process::Command::new("setpriv").arg("--version").output().is_err() {
+        return; // not everywhere; where it is, the test says something
+    }
+    let script = "echo started; exec setpriv --pdeathsig KILL sleep 600";
+    let mut options = scripted_handler(script, true, json!({"defaultExecutablePath": "handler"}));
+    let kept = Arc::new(Lines::default());
+    options.sink = Arc::clone(&kept) as _;
+    let host = Host::start(options).await.unwrap();
+    until(|| kept.count("started") == 1).await;
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    assert_eq!(kept.count("started"), 1);
+    host.stop().await;
+}

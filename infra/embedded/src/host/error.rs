@@ -7,10 +7,8 @@ use std::path::Path;
 pub enum HostError {
     /// host.json, local.settings.json or a directory that cannot be read.
     Config(String),
-    /// The HTTP listener or a port for the handler.
-    Network(String),
-    /// A timer step that does not come to an end.
-    TooLong(String),
+    /// The HTTP listener, a port for the handler or the thread that starts it.
+    System(String),
 }
 
 impl HostError {
@@ -22,7 +20,7 @@ impl HostError {
 impl fmt::Display for HostError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Config(why) | Self::Network(why) | Self::TooLong(why) => f.write_str(why),
+            Self::Config(why) | Self::System(why) => f.write_str(why),
         }
     }
 }

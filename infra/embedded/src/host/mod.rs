@@ -32,6 +32,7 @@ mod running;
 mod schedule;
 mod sink;
 mod source;
+mod spawner;
 mod status;
 mod timer;
 mod value;

@@ -14,6 +14,7 @@ use super::client::HandlerClient;
 use super::clock::HostClock;
 use super::launch::Launch;
 use super::sink::LogSink;
+use super::spawner::Spawner;
 
 const PROBE_EVERY: Duration = Duration::from_millis(25);
 /// From an exit to the next start; 60 to 220 ms were seen, most of which is the start itself.
@@ -57,6 +58,7 @@ pub struct Handler {
 }
 
 pub struct Supervision {
+    pub spawner: Spawner,
     pub launch: Launch,
     pub initialization: Duration,
     pub clock: Arc<dyn HostClock>,
@@ -131,7 +133,7 @@ async fn supervise(handler: Arc<Handler>, with: Supervision, mut inbox: mpsc::Re
     let mut crashes = Crashes::default();
     for generation in 1.. {
         handler.set(State::Starting);
-        let child = match with.launch.spawn(&handler.group, &with.sink) {
+        let child = match with.spawner.spawn(&with.launch, &handler.group, &with.sink).await {
             Ok(child) => child,
             Err(why) => {
                 let code = why.raw_os_error().unwrap_or_default();

@@ -26,6 +26,7 @@ use super::process::{Handler, State, Supervision};
 use super::request::{BodyFraming, Telemetry};
 use super::sink::{LogSink, TracingSink};
 use super::source::{NoSource, Source};
+use super::spawner::Spawner;
 use super::status::TimerStore;
 use super::timer::{Due, Timers, Why};
 
@@ -263,7 +264,7 @@ fn report(functions: &Functions) {
 async fn bind(wanted: &[SocketAddr]) -> Result<(Vec<TcpListener>, Vec<SocketAddr>), HostError> {
     let (mut listeners, mut addresses) = (Vec::new(), Vec::new());
     for at in wanted {
-        let failed = |why| HostError::Network(format!("{at}: {why}"));
+        let failed = |why| HostError::System(format!("{at}: {why}"));
         let listener = TcpListener::bind(at).await.map_err(failed)?;
         addresses.push(listener.local_addr().map_err(failed)?);
         listeners.push(listener);
@@ -275,7 +276,7 @@ async fn bind(wanted: &[SocketAddr]) -> Result<(Vec<TcpListener>, Vec<SocketAddr
 fn free_port() -> Result<u16, HostError> {
     let listener = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0));
     let port = listener.and_then(|listener| listener.local_addr()).map(|address| address.port());
-    port.map_err(|why| HostError::Network(format!("no free port: {why}")))
+    port.map_err(|why| HostError::System(format!("no free port: {why}")))
 }
 
 fn start_handlers(
@@ -287,12 +288,14 @@ fn start_handlers(
 ) -> Result<BTreeMap<String, Arc<Handler>>, HostError> {
     let groups: BTreeSet<&str> = functions.good.iter().map(|function| group_of(function, options.isolate)).collect();
     let mut handlers = BTreeMap::new();
+    let spawner = Spawner::start()?;
     for group in &groups {
         let port = match config.port {
             Some(port) if groups.len() == 1 => port,
             _ => free_port()?,
         };
         let supervision = Supervision {
+            spawner: spawner.clone(),
             launch: launch(options, config, port, http),
             initialization: config.initialization_timeout,
             clock: Arc::clone(&options.clock),
