@@ -3,16 +3,13 @@
 use super::{
     Input, Key, NAME,
     formula::{self, Inputs, Item},
-    project::{Project, Task},
-    score::{Ledger, Of, QualityScore, Status},
+    project::Project,
+    score::{self, Ledger, Of, QualityScore, Status},
     windows::Zone,
 };
-use crate::{
-    events::Severity,
-    feedback_creation::item::Held,
-};
+use crate::{events::Severity, feedback_creation::item::Held};
 use opsloop_kernel::{
-    DocId, Document, Decision, ETag, Freshness, Moment, Note, Timestamp, Unit, Write, freshness::StaleReason, signal,
+    Decision, DocId, Document, ETag, Freshness, Moment, Note, Timestamp, Unit, Write, freshness::StaleReason, signal,
 };
 use serde::{Deserialize, Serialize};
 
@@ -34,6 +31,9 @@ pub struct ProjectView {
     /// What the window that is to be computed next rests on; only where it is due.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub window: Option<WindowView>,
+    /// Ledgers there are among the windows to be skipped.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub ledgers: Vec<DocId>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -120,8 +120,8 @@ fn compute(unit: &Unit<Key>, tick: Timestamp, v: &ProjectView, at: Moment) -> De
         // A changed time zone moved the day: the root is due when that says so.
         return Decision::because("due-later").write(save(&project, &zone, held));
     };
-    if is_skipped(&project, &task, tick) {
-        return skip(project, tick, &zone, held, at);
+    if project.is_skipped(&task, tick) {
+        return skip(v, held, tick, &zone);
     }
     let Some(window) = &v.window else { return Decision::because("nothing-observed") };
     let is_revision = !task.closes && project.has_closed(&task.window);
@@ -154,28 +154,22 @@ fn compute(unit: &Unit<Key>, tick: Timestamp, v: &ProjectView, at: Moment) -> De
     if stale { decision.note(Note::count(&signal::STALE_RESULTS, 1)) } else { decision }
 }
 
-/// What closed more than 24 h before the tick is not caught up; a revision is bounded when it is told.
-fn is_skipped(project: &Project, task: &Task, tick: Timestamp) -> bool {
-    !project.has_closed(&task.window) && task.window.is_past_catch_up(tick)
-}
-
-/// Marks windows as skipped, a batch at a time. They have no document, for their close was never decided; one that an
-/// item had brought forward keeps the score it has.
-fn skip(mut project: Project, tick: Timestamp, zone: &Zone, held: &Held<Project>, at: Moment) -> Decision {
+/// Marks windows as skipped, a batch at a time. One that an item had brought forward has a ledger, and keeps it.
+fn skip(v: &ProjectView, held: &Held<Project>, tick: Timestamp, zone: &Zone) -> Decision {
+    let mut project = held.body.clone();
     let mut marked: Vec<Document> = vec![];
-    while let Some(task) = project.next(zone).filter(|t| t.due <= tick && is_skipped(&project, t, tick)) {
+    while let Some(task) = project.next(zone).filter(|t| project.is_skipped(t, tick)) {
         if marked.len() == SKIPPED_AT_ONCE {
             break;
         }
         project.finish(&task);
-        if task.closes {
+        if task.closes && !v.ledgers.contains(&score::id(&task.window)) {
             marked.push(Ledger { status: Status::Skipped, score: None }.document(&task.window));
         }
     }
-    let _ = at;
     let note = Note::count(&signal::SLOTS_SKIPPED, marked.len() as u64);
     let decision = Decision::because("skipped").write(save(&project, zone, held)).note(note);
-    marked.into_iter().fold(decision, |d, document| d.write(Write::Put(document)))
+    marked.into_iter().fold(decision, |d, document| d.write(Write::Save(document, None)))
 }
 
 impl WindowView {

@@ -2,15 +2,16 @@
 //! to be looked at (SPEC 5.8.1). Everything that makes a window due meets here: its close, an item that brings it
 //! forward, and one that arrived after its windows were computed.
 
-use super::windows::{Window, Zone, just_before};
+use super::{
+    NAME,
+    windows::{Window, Zone, just_before},
+};
 use opsloop_kernel::{
     Container, DocId, Document, Stream, Timestamp,
     ids::percent,
     window::{DAY_MS, HOUR_MS, MINUTE_MS, REOPEN_HORIZON},
 };
 use serde::{Deserialize, Serialize};
-
-use super::NAME;
 
 /// Where the scores of a project lie.
 pub fn stream(project: &str) -> Stream {
@@ -150,6 +151,11 @@ impl Project {
     pub fn has_closed(&self, window: &Window) -> bool {
         let progress = if window.size_ms == DAY_MS { self.days } else { self.hours };
         window.start < progress.next
+    }
+
+    /// What closed more than 24 h before the tick is not caught up; how far a revision goes is bounded when it is told.
+    pub fn is_skipped(&self, task: &Task, tick: Timestamp) -> bool {
+        !self.has_closed(&task.window) && task.window.is_past_catch_up(tick)
     }
 
     pub fn document(&self, zone: &Zone) -> Document {
