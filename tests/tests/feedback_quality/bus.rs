@@ -63,9 +63,8 @@ impl Bus {
         let mut out = vec![];
         for (spec, trigger) in self.catalogue.subscribers() {
             let Source::Events { kinds, filter } = trigger.source else { continue };
-            let passes = filter.is_none_or(|f| {
-                f.kind != kind || message.properties.get(f.property).is_some_and(|v| v == f.value)
-            });
+            let passes = filter
+                .is_none_or(|f| f.kind != kind || message.properties.get(f.property).is_some_and(|v| v == f.value));
             let wanted = audience.map_or(kinds.contains(&kind) && passes, |a| a == spec.name);
             if wanted {
                 out.push(spec.name.to_owned());

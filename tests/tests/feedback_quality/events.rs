@@ -1,9 +1,6 @@
 //! Envelopes as the producers make them.
 
-use opsloop_kernel::{
-    Body, Container, Document, Envelope, Stream, TenantId, Timestamp, TraceId, ids,
-    window::HOUR_MS,
-};
+use opsloop_kernel::{Body, Container, Document, Envelope, Stream, TenantId, Timestamp, TraceId, ids, window::HOUR_MS};
 use opsloop_observability::events::kind;
 use serde_json::{Value, json};
 

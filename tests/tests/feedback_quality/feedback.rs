@@ -45,7 +45,8 @@ async fn fcw_01_a_root_cause_names_the_artifact_and_twice_is_once() {
 #[tokio::test]
 async fn an_incident_opened_on_stale_data_counts_half_and_says_so() {
     let mut world = World::at("10:29");
-    let more = json!({"openedOnStale": true, "traceLineage": [{"traceId": trace_id(7), "status": "error", "durationMs": 9}]});
+    let more =
+        json!({"openedOnStale": true, "traceLineage": [{"traceId": trace_id(7), "status": "error", "durationMs": 9}]});
     world.tell(&resolved_with("inc-1", "10:30", more, json!({"artifactId": "art-9", "category": "capacity"}))).await;
     let item = &world.items("shop").await[0];
     assert_eq!((item.sentiment.score, item.category), (-0.35, FeedbackCategory::Performance));

@@ -27,7 +27,10 @@ async fn scores_are_listed_newest_first_with_a_cursor() {
     let second = world.call(Method::Get, &next, json!({})).await.unwrap().body.0;
     assert_eq!(starts(&second), ["2026-11-21T09:00:00.000Z"]);
     assert!(second.get("nextCursor").is_none());
-    assert_eq!(world.call(Method::Get, "/v1/quality/projects/shop?window=2h", json!({})).await.unwrap_err().status, 400);
+    assert_eq!(
+        world.call(Method::Get, "/v1/quality/projects/shop?window=2h", json!({})).await.unwrap_err().status,
+        400
+    );
     let forged = "/v1/quality/projects/shop?cursor=70726f6a656374";
     assert_eq!(world.call(Method::Get, forged, json!({})).await.unwrap_err().status, 400);
     let none = world.call(Method::Get, "/v1/quality/projects/other", json!({})).await.unwrap();

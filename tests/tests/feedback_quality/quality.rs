@@ -55,9 +55,7 @@ async fn qsw_02_an_item_is_scored_at_the_next_full_minute() {
 #[tokio::test]
 async fn qsw_03_seven_days_later_it_weighs_half() {
     let mut world = World::at("2026-11-14T10:29:00Z");
-    let mut e = resolved("inc-1", "10:30", Some("art-9"));
-    e.occurred_at = at("2026-11-14T10:30:00Z");
-    world.tell(&e).await;
+    world.tell(&resolved("inc-1", "2026-11-14T10:30:00Z", Some("art-9"))).await;
     world.run_until(at("11:06")).await;
     let score = hour(&world, "10:00").await;
     assert_eq!((reliability(&score), score.announced.overall), (91.62, 97.49));
@@ -155,13 +153,13 @@ async fn qsw_08_unchanged_inputs_change_nothing_and_a_new_item_does() {
     let first = hour(&world, "10:00").await;
     assert_eq!(first.announced.revision, 1);
     assert_eq!(first.announced.previous_overall, Some(95.18));
-    assert_eq!(first.announced.delta, Some(-4.43));
+    assert_eq!(first.announced.delta, Some(-4.04));
 
     world.tell(&resolved("inc-2", "10:40", Some("art-9"))).await;
     world.run_until(at("10:41")).await;
     let second = hour(&world, "10:00").await;
-    assert_eq!((second.announced.revision, second.announced.delta), (2, Some(-8.47)));
-    assert_eq!(second.announced.artifact_scores[0].delta, Some(-8.47));
+    assert_eq!((second.announced.revision, second.announced.delta), (2, Some(-7.43)));
+    assert_eq!(second.announced.artifact_scores[0].delta, Some(-7.43));
 
     world.run_until(at("11:10")).await;
     assert_eq!(hour(&world, "10:00").await, second, "computed again at its close, unchanged");
@@ -242,9 +240,7 @@ async fn tiw_15_ten_error_traces_make_the_score_of_their_hour() {
 async fn days_are_those_of_the_tenants_time_zone() {
     let zones = Zones([("acme".to_owned(), "Europe/Berlin".to_owned())].into());
     let mut world = World::with("2026-10-25T10:00:00Z", FeedbackPolicy::default(), zones);
-    let mut e = resolved("inc-1", "10:30", Some("art-9"));
-    e.occurred_at = at("2026-10-25T10:30:00Z");
-    world.tell(&e).await;
+    world.tell(&resolved("inc-1", "2026-10-25T10:30:00Z", Some("art-9"))).await;
     world.run_until(at("2026-10-25T23:04:30Z")).await;
     assert!(world.ledgers("shop", DAY_MS).await.is_empty());
     world.run_until(at("2026-10-25T23:06:00Z")).await;
@@ -283,7 +279,9 @@ async fn fnd_10_what_was_missed_is_computed_in_order_and_not_beyond_a_day() {
     assert_eq!(skipped, 3, "11:00 to 14:00: their closes lie more than 24 h before the tick");
     assert_eq!(world.counted.of("slots_skipped_total"), 3.0);
     assert_eq!(hour(&world, "14:00").await.computed_at, at("15:05"), "the moment is that of the close");
-    let starts: Vec<_> = world.told(COMPUTED).iter().map(|e| e.payload.0["windowStart"].clone()).collect();
+    let told = world.told(COMPUTED).into_iter().filter(|e| e.payload.0["windowSizeMs"] == HOUR_MS);
+    let starts: Vec<_> = told.map(|e| e.payload.0["windowStart"].clone()).collect();
+    assert_eq!(starts.len(), 26);
     let mut sorted = starts.clone();
     sorted.sort_by_key(|s| s.as_str().map(str::to_owned));
     assert_eq!(starts, sorted, "oldest first");
@@ -319,9 +317,7 @@ async fn a_project_without_input_in_thirty_days_sleeps_until_something_comes() {
     world.run_until(at("2026-12-21T15:00:00Z")).await;
     assert_eq!(world.ledgers("shop", HOUR_MS).await.len(), found, "it sleeps");
 
-    let mut e = resolved("inc-1", "10:30", Some("art-9"));
-    e.occurred_at = at("2026-12-24T10:30:00Z");
-    world.tell(&e).await;
+    world.tell(&resolved("inc-1", "2026-12-24T10:30:00Z", Some("art-9"))).await;
     world.run_until(at("2026-12-24T11:06:00Z")).await;
     assert_eq!(world.score("shop", HOUR_MS, "2026-12-24T10:00:00Z").await.unwrap().announced.overall, 95.18);
     assert_eq!(world.ledgers("shop", HOUR_MS).await.len(), found + 1, "what it slept through is left out");

@@ -8,11 +8,11 @@ use super::{
 };
 use opsloop_embedded::{clock::VirtualClock, store::MemoryStore};
 use opsloop_kernel::{
-    Answer, Blobs, Body, BoxFuture, Commit, Committed, Document, Envelope, Fault, Message, Note, Order, Page, Recorder,
-    Source, Store, Stream, Timestamp, Write,
+    Answer, Blobs, Body, BoxFuture, Commit, Committed, Document, Envelope, Fault, Message, Note, Order, Page, Source,
+    Store, Stream, Timestamp, Write,
     http::{Does, Method, Problem},
     message::Destination,
-    ports::after_prefix,
+    ports::{Recorder, after_prefix},
 };
 use opsloop_observability::{
     events::FeedbackItem,
@@ -173,7 +173,8 @@ impl World {
             let Some(trigger) = worker.spec().timer() else { continue };
             let Source::Timer { cadence_s, offset_s, .. } = trigger.source else { continue };
             if now.floor_to(i64::from(cadence_s) * 1000, i64::from(offset_s) * 1000) == now {
-                let ticked = ticks::tick(&self.shell, worker, trigger, &Timer { next: Some(now), past_due: false }).await;
+                let ticked =
+                    ticks::tick(&self.shell, worker, trigger, &Timer { next: Some(now), past_due: false }).await;
                 assert_eq!(ticked.failed, 0, "{} at {now}", worker.spec().name);
             }
         }
@@ -183,7 +184,9 @@ impl World {
         while let Some(taken) = self.bus.receive(None) {
             self.handle(taken).await;
         }
-        while !self.knowledge_down && let Some(taken) = self.bus.receive(Some(KNOWLEDGE)) {
+        while !self.knowledge_down
+            && let Some(taken) = self.bus.receive(Some(KNOWLEDGE))
+        {
             self.known.push(serde_json::from_slice(&taken.message.body).unwrap());
         }
     }

@@ -169,7 +169,3 @@ fn closed_hours(due: &DueUnits) -> Vec<Chain<Key>> {
     }
     chains
 }
-
-#[cfg(test)]
-#[path = "scenarios.rs"]
-mod scenarios;

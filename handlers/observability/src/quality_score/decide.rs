@@ -18,7 +18,7 @@ const SKIPPED_AT_ONCE: usize = 48;
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum View {
-    Project(ProjectView),
+    Project(Box<ProjectView>),
     /// The etag of a notice that is still due.
     Notice(Option<Held<Notice>>),
 }

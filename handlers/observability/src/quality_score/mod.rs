@@ -184,7 +184,3 @@ fn due_chain(due: &DueUnits, found: &FoundDue) -> Option<Chain<Key>> {
 fn unit(tenant: &TenantId, stream: Stream, key: Key, due: Option<Timestamp>) -> Unit<Key> {
     Unit { tenant: tenant.clone(), stream, key, due }
 }
-
-#[cfg(test)]
-#[path = "scenarios.rs"]
-mod scenarios;

@@ -34,7 +34,9 @@ pub async fn observe(unit: &Unit<Key>, tick: Option<Timestamp>, zone: &str, scop
     }
     let project: Option<Held<Project>> = held(scope, &unit.stream, &DocId::from(project::ROOT)).await?;
     let mut view = ProjectView { zone: zone.to_owned(), project, window: None, ledgers: vec![] };
-    let (Some(held), Some(at), Some(tick)) = (&view.project, unit.due, tick) else { return Ok(View::Project(view)) };
+    let (Some(held), Some(at), Some(tick)) = (&view.project, unit.due, tick) else {
+        return Ok(View::Project(Box::new(view)));
+    };
     let zone = Zone::named(zone);
     let next = held.body.next(&zone).filter(|t| held.due == Some(at) && t.due <= at);
     match next {
@@ -42,7 +44,7 @@ pub async fn observe(unit: &Unit<Key>, tick: Option<Timestamp>, zone: &str, scop
         Some(task) => view.window = Some(window_view(unit, &held.body, &task, &zone, scope).await?),
         None => {}
     }
-    Ok(View::Project(view))
+    Ok(View::Project(Box::new(view)))
 }
 
 async fn window_view(

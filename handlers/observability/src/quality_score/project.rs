@@ -98,6 +98,15 @@ impl Project {
             self.add(Task { due: minute, window, closes: false });
         }
         self.add(Task { due: minute, window: Window::hour_of(minute), closes: false });
+        self.drop_what_closes();
+    }
+
+    /// What is at its close by the newest instant heard of needs no bringing forward: so an outage piles up nothing.
+    fn drop_what_closes(&mut self) {
+        let Some(newest) = self.tasks.iter().map(|t| t.due).max() else { return };
+        let tasks = std::mem::take(&mut self.tasks);
+        let stays = |t: &Task| self.has_closed(&t.window) || t.window.closes_at() > newest;
+        self.tasks = tasks.into_iter().filter(stays).collect();
     }
 
     fn computed_since(&self, created_at: Timestamp, zone: &Zone) -> Vec<Window> {
