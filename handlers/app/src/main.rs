@@ -1,1 +1,30 @@
-fn main() {}
+//! `opsloop`: one binary for the custom handler, the platform on a laptop, and its tools (DESIGN 7).
+
+mod cli;
+mod control;
+mod demo;
+mod front;
+mod local;
+mod loopback;
+mod operate;
+mod orphan;
+mod package;
+mod remote;
+mod serve;
+mod settings;
+mod workers;
+
+use clap::Parser;
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let cli = cli::Cli::parse();
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(why) => return cli::failed(&why),
+    };
+    match runtime.block_on(cli::run(cli)) {
+        Ok(code) => code,
+        Err(why) => cli::failed(&*why),
+    }
+}

@@ -1,9 +1,6 @@
 //! The broker as a child of `local` sees it: the parent's, over loopback, with the token of its environment.
 
-use crate::{
-    loopback::Loopback,
-    settings::Parent,
-};
+use crate::{loopback::Loopback, settings::Parent};
 use opsloop_kernel::{
     BoxFuture, Fault, Message, Outcome, Publisher,
     message::DeadLetter,

@@ -90,7 +90,8 @@ impl Settings {
             },
         };
         if !(1..=256).contains(&settings.workers.metric_buckets) {
-            read.problems.push(format!("{BUCKETS} is {}; it is 1 to 256, for example 8", settings.workers.metric_buckets));
+            read.problems
+                .push(format!("{BUCKETS} is {}; it is 1 to 256, for example 8", settings.workers.metric_buckets));
         }
         if read.problems.is_empty() { Ok(settings) } else { Err(Problems(read.problems)) }
     }

@@ -64,7 +64,6 @@ pub struct Raw<'a> {
     pub form: Form,
     pub body: &'a [u8],
     pub tenant: &'a TenantId,
-    pub project: Option<&'a str>,
     pub received_at: Timestamp,
 }
 
@@ -72,7 +71,8 @@ pub struct Raw<'a> {
 pub trait Codec: Send + Sync {
     fn take(&self, raw: &Raw<'_>) -> Result<Taken, Refusal>;
     fn success(&self, signal: TelemetrySignal, form: Form, rejected: u64, message: &str) -> Vec<u8>;
-    fn failure(&self, form: Form, grpc_code: i32, message: &str) -> Vec<u8>;
+    /// The body of an error: a google.rpc.Status that fits the HTTP status.
+    fn failure(&self, form: Form, http_status: u16, message: &str) -> Vec<u8>;
 }
 
 /// An answer of the receiver.
@@ -89,8 +89,8 @@ pub struct Receiver {
     backlog: Mutex<BTreeMap<&'static str, (Timestamp, u64)>>,
 }
 
-/// An early end: status, google.rpc code and what to tell the sender.
-struct Refused(StatusCode, i32, String, Option<u64>);
+/// An early end: status, what to tell the sender, and when to come again.
+struct Refused(StatusCode, String, Option<u64>);
 
 impl Receiver {
     pub fn new(codec: Arc<dyn Codec>) -> Self {
@@ -116,8 +116,8 @@ impl Receiver {
                 body: self.codec.success(signal, form, taken.rejected, &taken.message),
                 retry_after_s: None,
             },
-            Err(Refused(status, code, why, retry_after_s)) => {
-                let body = self.codec.failure(form, code, &why);
+            Err(Refused(status, why, retry_after_s)) => {
+                let body = self.codec.failure(form, status.as_u16(), &why);
                 Reply { status, form, body, retry_after_s }
             }
         }
@@ -132,21 +132,21 @@ impl Receiver {
         caller: Result<Caller, opsloop_kernel::http::Problem>,
         body: Option<Bytes>,
     ) -> Result<Taken, Refused> {
-        let caller = caller.map_err(|p| Refused(status(p.status), 16, p.detail, None))?;
+        let caller = caller.map_err(|p| Refused(status(p.status), p.detail, None))?;
         let form = form.ok_or_else(|| {
             let why = "the content type is neither application/x-protobuf nor application/json";
-            Refused(StatusCode::UNSUPPORTED_MEDIA_TYPE, 3, why.into(), None)
+            Refused(StatusCode::UNSUPPORTED_MEDIA_TYPE, why.into(), None)
         })?;
         let body = inflate(headers, body.ok_or_else(too_large)?)?;
         self.check_backlog(shell, queue_of(signal)).await?;
         let received_at = shell.ports.clock.now().floor_millis();
         let raw =
-            Raw { signal, form, body: &body, tenant: &caller.tenant, project: caller.project.as_deref(), received_at };
+            Raw { signal, form, body: &body, tenant: &caller.tenant, received_at };
         let taken = self.codec.take(&raw).map_err(refused)?;
         count(shell, signal, &taken);
         publish(shell, signal, &caller, received_at, &taken).await.map_err(|fault| {
             let why = format!("the batch could not be made durable ({}); send it again", fault.kind());
-            Refused(StatusCode::SERVICE_UNAVAILABLE, 14, why, Some(RETRY_AFTER_S))
+            Refused(StatusCode::SERVICE_UNAVAILABLE, why, Some(RETRY_AFTER_S))
         })?;
         Ok(taken)
     }
@@ -172,7 +172,7 @@ impl Receiver {
             return Ok(());
         }
         let why = format!("{waiting} batches wait to be worked off; send it again later");
-        Err(Refused(StatusCode::SERVICE_UNAVAILABLE, 14, why, Some(RETRY_AFTER_S)))
+        Err(Refused(StatusCode::SERVICE_UNAVAILABLE, why, Some(RETRY_AFTER_S)))
     }
 }
 
@@ -182,13 +182,13 @@ fn status(code: u16) -> StatusCode {
 
 fn too_large() -> Refused {
     let why = format!("the request is beyond {REQUEST_BYTES_MAX} bytes, decompressed; send smaller batches");
-    Refused(StatusCode::PAYLOAD_TOO_LARGE, 3, why, None)
+    Refused(StatusCode::PAYLOAD_TOO_LARGE, why, None)
 }
 
 fn refused(refusal: Refusal) -> Refused {
     match refusal {
         Refusal::TooLarge { .. } => too_large(),
-        other => Refused(StatusCode::BAD_REQUEST, 3, other.to_string(), None),
+        other => Refused(StatusCode::BAD_REQUEST, other.to_string(), None),
     }
 }
 
@@ -212,12 +212,12 @@ fn inflate(headers: &HeaderMap, body: Bytes) -> Result<Bytes, Refused> {
             flate2::read::MultiGzDecoder::new(&body[..])
                 .take(limit)
                 .read_to_end(&mut out)
-                .map_err(|e| Refused(StatusCode::BAD_REQUEST, 3, format!("the body is not gzip: {e}"), None))?;
+                .map_err(|e| Refused(StatusCode::BAD_REQUEST, format!("the body is not gzip: {e}"), None))?;
             out.into()
         }
         Some(other) => {
             let why = format!("the content encoding `{other}` is not known; use gzip or none");
-            return Err(Refused(StatusCode::UNSUPPORTED_MEDIA_TYPE, 3, why, None));
+            return Err(Refused(StatusCode::UNSUPPORTED_MEDIA_TYPE, why, None));
         }
     };
     if out.len() > REQUEST_BYTES_MAX { Err(too_large()) } else { Ok(out) }

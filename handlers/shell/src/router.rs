@@ -323,7 +323,11 @@ async fn within(check: impl Future<Output = Result<(), Fault>>, ports: &crate::P
 }
 
 fn exposition(served: &Served) -> Response {
-    with_type(StatusCode::OK, "application/openmetrics-text; version=1.0.0; charset=utf-8", (served.exposition)().into_bytes())
+    with_type(
+        StatusCode::OK,
+        "application/openmetrics-text; version=1.0.0; charset=utf-8",
+        (served.exposition)().into_bytes(),
+    )
 }
 
 fn success() -> Response {

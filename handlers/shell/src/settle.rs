@@ -71,6 +71,9 @@ pub async fn message(
     let context = Context { worker: name, home: home_of(trigger), received, state: &state, ports: &shell.ports, now };
     let settlement = context.settle(result).await;
     pipeline::count(name, &kind, settlement.outcome(), &shell.ports);
+    let duration_ms = shell.ports.clock.now().millis_since(now);
+    let (attempt, outcome) = (state.attempt, settlement.outcome());
+    tracing::info!(worker = name, event_type = kind, message_id = %received.message_id, attempt, outcome, duration_ms, "delivery.settled");
     settlement
 }
 

@@ -1,0 +1,189 @@
+//! The command line.
+
+use crate::{
+    demo, local, operate, package, serve,
+    settings::{Settings, WorkerSettings},
+    workers,
+};
+use clap::{Parser, Subcommand};
+use opsloop_kernel::Timestamp;
+use opsloop_shell::render;
+use opsloop_telemetry::Format;
+use std::{
+    error::Error,
+    fmt::Display,
+    net::{Ipv4Addr, SocketAddr},
+    path::PathBuf,
+    process::ExitCode,
+};
+
+/// Watches services, reacts, repairs and learns: OTLP in; alerts, incidents, feedback and quality out.
+#[derive(Parser)]
+#[command(name = "opsloop", version, about)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// The custom handler: what host.json starts
+    Serve,
+    /// The whole platform on this machine, without an Azure account
+    Local(Local),
+    /// Replays recorded telemetry through `local` on a virtual clock and shows the loop as it closes
+    Demo(Demo),
+    /// Writes functions/, bicep/catalogue.json and the README's worker table from the catalogue
+    Render {
+        /// Change nothing; fail if a file differs
+        #[arg(long)]
+        check: bool,
+    },
+    /// Stages dist/ for `func azure functionapp publish`
+    Package {
+        /// The Linux binary to ship; by default this one
+        #[arg(long)]
+        binary: Option<PathBuf>,
+        #[arg(long, default_value = "dist")]
+        out: PathBuf,
+    },
+    /// Lists, shows and replays dead letters of a running platform
+    DeadLetters {
+        #[arg(long, default_value = "http://127.0.0.1:7071")]
+        url: String,
+        #[command(subcommand)]
+        what: DeadLetters,
+    },
+    /// Runs one golden case of a worker and prints what was decided and why
+    Explain { worker: String, case: PathBuf },
+    /// Measures throughput, size and start of this build; prints a table
+    Bench(demo::bench::Options),
+}
+
+#[derive(clap::Args)]
+struct Local {
+    /// Durable state
+    #[arg(long, default_value = ".opsloop")]
+    data: PathBuf,
+    /// Time moves only by POST /_local/advance?seconds=N
+    #[arg(long)]
+    virtual_clock: bool,
+    /// Where the virtual clock begins
+    #[arg(long, default_value = "2026-11-21T10:00:00.000Z")]
+    from: Timestamp,
+    /// One handler process per function, as on Flex Consumption
+    #[arg(long)]
+    isolate: bool,
+    #[arg(long, default_value_t = 7071)]
+    http_port: u16,
+    #[arg(long, default_value_t = 4318)]
+    otlp_port: u16,
+    /// No feedback items from recurring errors in traces
+    #[arg(long)]
+    no_signal_items: bool,
+    /// Errors only
+    #[arg(long)]
+    quiet: bool,
+}
+
+#[derive(clap::Args)]
+struct Demo {
+    /// Leave the platform up afterwards
+    #[arg(long)]
+    serve: bool,
+}
+
+#[derive(Subcommand)]
+enum DeadLetters {
+    /// All of them: id, handler, reason, description
+    List,
+    /// One of them
+    Show { id: String },
+    /// Re-submits the untouched bytes to the handler that failed
+    Replay { id: String },
+}
+
+type Outcome = Result<ExitCode, Box<dyn Error>>;
+
+pub async fn run(cli: Cli) -> Outcome {
+    match cli.command {
+        Command::Serve => run_serve().await,
+        Command::Local(options) => run_local(options).await,
+        Command::Demo(options) => demo::run(options.serve).await,
+        Command::Render { check } => run_render(check),
+        Command::Package { binary, out } => {
+            let root = local::find_root()?;
+            say(&package::stage(&root, binary, &out)?);
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::DeadLetters { url, what } => match what {
+            DeadLetters::List => operate::list_dead_letters(&url).await,
+            DeadLetters::Show { id } => operate::show_dead_letter(&url, &id).await,
+            DeadLetters::Replay { id } => operate::replay_dead_letter(&url, &id).await,
+        },
+        Command::Explain { worker, case } => operate::explain(&worker, &case),
+        Command::Bench(options) => demo::bench::run(options).await,
+    }
+}
+
+async fn run_serve() -> Outcome {
+    let settings = Settings::of_process().map_err(|p| p.to_string())?;
+    opsloop_telemetry::init(Format::Json, &settings.log);
+    serve::run(settings).await?;
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn run_local(options: Local) -> Outcome {
+    opsloop_telemetry::init(Format::Text, if options.quiet { "error" } else { "info" });
+    let mut local = local::Options::new(local::find_root()?, options.data);
+    local.http = SocketAddr::from((Ipv4Addr::LOCALHOST, options.http_port));
+    local.otlp = SocketAddr::from((Ipv4Addr::LOCALHOST, options.otlp_port));
+    local.virtual_from = options.virtual_clock.then_some(options.from);
+    local.isolate = options.isolate;
+    local.quiet = options.quiet;
+    local.signal_items = !options.no_signal_items;
+    let platform = local::Platform::start(local).await?;
+    say(&format!(
+        "opsloop is up.\n  OTLP/HTTP  http://{}   (set OTEL_EXPORTER_OTLP_ENDPOINT to it)\n  API        http://{}/v1/…\n  stop with Ctrl-C; what was accepted is kept",
+        platform.otlp, platform.http
+    ));
+    tokio::select! {
+        () = platform.ended() => Err("the handler crashed three times; the host has stopped".into()),
+        _ = tokio::signal::ctrl_c() => {
+            platform.stop().await;
+            Ok(ExitCode::SUCCESS)
+        }
+    }
+}
+
+fn run_render(check: bool) -> Outcome {
+    let root = local::find_root().or_else(|_| std::env::current_dir().map_err(Box::<dyn Error>::from))?;
+    let catalogue = workers::catalogue(&WorkerSettings::default());
+    let problems = catalogue.problems();
+    if !problems.is_empty() {
+        return Err(format!("the catalogue does not do:\n  {}", problems.join("\n  ")).into());
+    }
+    if !check {
+        let written = render::write(&catalogue, &root)?;
+        say(&format!("{written} files written"));
+        return Ok(ExitCode::SUCCESS);
+    }
+    let drift = render::drift(&catalogue, &root)?;
+    if drift.is_empty() {
+        say("every rendered file is what the catalogue says");
+        return Ok(ExitCode::SUCCESS);
+    }
+    Err(drift.join("\n").into())
+}
+
+/// What a command has to say goes to stdout.
+#[expect(clippy::print_stdout, reason = "this is the command line's own voice")]
+pub fn say(text: &str) {
+    println!("{text}");
+}
+
+#[expect(clippy::print_stderr, reason = "this is the command line's own voice")]
+pub fn failed<E: Display + ?Sized>(why: &E) -> ExitCode {
+    eprintln!("opsloop: {why}");
+    ExitCode::FAILURE
+}

@@ -1,0 +1,45 @@
+//! The catalogue of this binary: adding a worker is one folder and one line here.
+
+use crate::settings::WorkerSettings;
+use opsloop_kernel::{Refusal, TelemetrySignal};
+use opsloop_observability::otlp::{self, ContentType};
+use opsloop_shell::{
+    Catalogue,
+    otlp::{Codec, Form, PART_BYTES_MAX, Raw, Taken},
+};
+
+pub fn catalogue(settings: &WorkerSettings) -> Catalogue {
+    let _ = settings;
+    Catalogue::default()
+}
+
+/// OTLP for the shell's receiver.
+pub struct Otlp;
+
+fn content_type(form: Form) -> ContentType {
+    match form {
+        Form::Protobuf => ContentType::Protobuf,
+        Form::Json => ContentType::Json,
+    }
+}
+
+impl Codec for Otlp {
+    fn take(&self, raw: &Raw<'_>) -> Result<Taken, Refusal> {
+        let form = content_type(raw.form);
+        let r = otlp::receive(raw.signal, form, raw.body, raw.tenant, raw.received_at, PART_BYTES_MAX)?;
+        Ok(Taken {
+            batch_id: r.batch_id,
+            parts: r.parts.into_iter().map(|p| p.bytes).collect(),
+            items: r.items,
+            rejected: r.rejected,
+            message: r.message,
+            tenant_violations: r.tenant_violations,
+        })
+    }
+    fn success(&self, signal: TelemetrySignal, form: Form, rejected: u64, message: &str) -> Vec<u8> {
+        otlp::response::success(signal, content_type(form), rejected, message).body.to_vec()
+    }
+    fn failure(&self, form: Form, http_status: u16, message: &str) -> Vec<u8> {
+        otlp::response::error(content_type(form), http_status, message).body.to_vec()
+    }
+}
