@@ -140,8 +140,7 @@ impl Receiver {
         let body = inflate(headers, body.ok_or_else(too_large)?)?;
         self.check_backlog(shell, queue_of(signal)).await?;
         let received_at = shell.ports.clock.now().floor_millis();
-        let raw =
-            Raw { signal, form, body: &body, tenant: &caller.tenant, received_at };
+        let raw = Raw { signal, form, body: &body, tenant: &caller.tenant, received_at };
         let taken = self.codec.take(&raw).map_err(refused)?;
         count(shell, signal, &taken);
         publish(shell, signal, &caller, received_at, &taken).await.map_err(|fault| {
