@@ -1,1 +1,8 @@
-//! opsloop-tests
+//! The world of the scenarios: production shell and workers, memory store, embedded broker, virtual clock. No sockets,
+//! no real time, no threads of its own.
+
+pub mod faults;
+pub mod probe;
+pub mod world;
+
+pub use world::World;

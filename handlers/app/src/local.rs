@@ -9,7 +9,7 @@ use crate::{
 };
 use bytes::Bytes;
 use opsloop_embedded::{
-    broker::{Broker, Topology},
+    broker::{self, Broker, Topology},
     clock::{VirtualClock, WallClock},
     host::{HandlerCommand, Host, HostOptions, LogSink, Pace, SilentSink, TracingSink},
 };
@@ -25,7 +25,7 @@ use std::{
 use tokio::{net::TcpListener, sync::Mutex};
 
 /// Where the platform listens, on loopback only: function port and OTLP port.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Options {
     /// Has host.json, functions/ and bicep/catalogue.json.
     pub root: PathBuf,
@@ -105,7 +105,7 @@ impl Platform {
         std::fs::create_dir_all(&options.data)?;
         let data = options.data.canonicalize()?;
         let time = options.virtual_from.map_or(Time::Wall, |t| Time::Virtual(Arc::new(VirtualClock::at(t))));
-        let broker = Arc::new(Broker::open(&data, topology(&options.root)?, time.clock())?);
+        let broker = Arc::new(Broker::open(&data, &topology(&options.root)?, broker::Settings::default(), time.clock())?);
         let token = token()?;
         let (control, control_url) = listen(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).await?;
         tokio::spawn(axum::serve(control, control::router(broker.clone(), &token, options.tap.clone())).into_future());
@@ -185,7 +185,8 @@ impl Platform {
         self.drain().await?;
         loop {
             let timer = self.host.next_timer().map(|t| Timestamp::from_millis(t.as_millisecond()));
-            let next = [timer, self.broker.next_wake()].into_iter().flatten().min().unwrap_or(until);
+            let wake = self.broker.next_wake().await.map_err(|f| format!("the broker failed ({})", f.kind()))?;
+            let next = [timer, wake].into_iter().flatten().min().unwrap_or(until);
             if next > until {
                 break;
             }
@@ -232,7 +233,7 @@ fn instant(at: Timestamp) -> Result<jiff::Timestamp, jiff::Error> {
 fn topology(root: &Path) -> Result<Topology, Box<dyn Error>> {
     let path = root.join("bicep/catalogue.json");
     let text = std::fs::read_to_string(&path).map_err(|e| format!("{}: {e}; run `opsloop render`", path.display()))?;
-    Ok(Topology::of_catalogue(&text)?)
+    serde_json::from_str(&text).map_err(|e| format!("{}: {e}; run `opsloop render`", path.display()).into())
 }
 
 /// 256 bits from the kernel: the token lives as long as this process.
