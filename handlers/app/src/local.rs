@@ -157,6 +157,12 @@ impl Platform {
         }
     }
 
+    /// Whether anything waits now or is under way.
+    pub async fn busy(&self) -> Result<bool, String> {
+        let counts = self.broker.totals().await.map_err(|f| format!("the broker failed ({})", f.kind()))?;
+        Ok(counts.active + counts.locked > 0 || self.host.in_flight() > 0)
+    }
+
     /// Ends when the host does (its third crash), or never.
     pub async fn ended(&self) {
         self.host.ended().await;

@@ -1,20 +1,7 @@
-//! `opsloop`: one binary for the custom handler, the platform on a laptop, and its tools (DESIGN 7).
-
-mod cli;
-mod control;
-mod demo;
-mod front;
-mod local;
-mod loopback;
-mod operate;
-mod orphan;
-mod package;
-mod remote;
-mod serve;
-mod settings;
-mod workers;
+//! `opsloop`: one binary for the custom handler, the platform on a laptop, and its tools.
 
 use clap::Parser;
+use opsloop_app::cli;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {

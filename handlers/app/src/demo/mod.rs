@@ -3,6 +3,7 @@
 
 pub mod bench;
 mod facts;
+mod load;
 mod operator;
 mod recording;
 mod report;
