@@ -1,7 +1,7 @@
 //! A store that fails when it is told to: every call goes to the store behind it, or meets the next fault.
 
 use opsloop_kernel::{
-    BoxFuture, Commit, Committed, DocId, Directory, ETag, Fault, Listing, Order, Page, Store, Stored, Stream, TenantId,
+    BoxFuture, Commit, Committed, Directory, DocId, ETag, Fault, Listing, Order, Page, Store, Stored, Stream, TenantId,
     Timestamp,
     document::What,
     ports::{DueList, Within},
@@ -41,10 +41,16 @@ fn take_one(counter: &AtomicUsize) -> bool {
     counter.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |n| n.checked_sub(1)).is_ok()
 }
 
-#[derive(Clone)]
 pub struct Faulty<S> {
     pub inner: Arc<S>,
     pub faults: Arc<Faults>,
+}
+
+// Not derived: a derive would ask for `S: Clone`.
+impl<S> Clone for Faulty<S> {
+    fn clone(&self) -> Self {
+        Self { inner: self.inner.clone(), faults: self.faults.clone() }
+    }
 }
 
 impl<S: Store> Store for Faulty<S> {

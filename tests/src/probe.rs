@@ -1,8 +1,8 @@
 //! The smallest worker that uses everything of the shell: it counts events, announces the count, and wakes itself.
 
 use opsloop_kernel::{
-    About, Bears, Body, Chain, Container, Decision, Dedup, Document, ETag, Envelope, Fact, Fault, Halt, Incoming, Moment,
-    Platform, Refusal, Scope, Source, Spec, Stop, Stream, TenantId, Timestamp, Trigger, Unit, Worker, Write,
+    About, Bears, Body, Chain, Container, Decision, Dedup, Document, ETag, Envelope, Fact, Fault, Halt, Incoming,
+    Moment, Platform, Refusal, Scope, Source, Spec, Stop, Stream, TenantId, Timestamp, Trigger, Unit, Worker, Write,
     ids::KeyParts,
 };
 use serde::{Deserialize, Serialize};
@@ -70,11 +70,7 @@ impl Worker for Probe {
         component: "probe",
         purpose: "counts things",
         triggers: &[
-            Trigger {
-                function: NAME,
-                source: Source::Events { kinds: &[COUNT], filter: None },
-                dedup: Dedup::Marker,
-            },
+            Trigger { function: NAME, source: Source::Events { kinds: &[COUNT], filter: None }, dedup: Dedup::Marker },
             Trigger {
                 function: TICK,
                 source: Source::Timer { schedule: "*/15 * * * * *", cadence_s: 15, offset_s: 0 },

@@ -71,7 +71,8 @@ impl Publisher for Bus {
                 return Err(Fault::Unavailable { dependency: Fault::BROKER });
             }
             let outcomes = self.broker.publish(messages).await?;
-            self.published.lock().unwrap().extend(messages.iter().cloned());
+            let accepted = messages.iter().zip(&outcomes).filter(|(_, o)| **o == Outcome::Accepted);
+            self.published.lock().unwrap().extend(accepted.map(|(m, _)| m.clone()));
             Ok(outcomes)
         })
     }

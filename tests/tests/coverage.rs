@@ -8,17 +8,8 @@ use std::{
 };
 
 /// Families of scenarios, and how many each has.
-const SCENARIOS: [(&str, u32); 9] = [
-    ("FND", 17),
-    ("ENV", 7),
-    ("TIW", 16),
-    ("MAW", 19),
-    ("AEW", 16),
-    ("SLO", 13),
-    ("IAW", 15),
-    ("FCW", 8),
-    ("QSW", 8),
-];
+const SCENARIOS: [(&str, u32); 9] =
+    [("FND", 17), ("ENV", 7), ("TIW", 16), ("MAW", 19), ("AEW", 16), ("SLO", 13), ("IAW", 15), ("FCW", 8), ("QSW", 8)];
 const ALSO: [&str; 2] = ["E2E-01", "E2E-08"];
 const LATER: [(&str, &str); 2] = [
     ("FCW-02", "needs the view of TelemetryCorrelationWorker, which a later issue builds"),
@@ -106,10 +97,21 @@ fn every_rule_of_the_amendments_is_named_by_a_test() {
         .iter()
         .filter(|p| p.extension().is_some_and(|e| e == "rs"))
         .map(|p| fs::read_to_string(p).unwrap_or_default())
-        .filter(|t| t.contains("#[test]") || t.contains("#[tokio::test") || t.contains("laws!") || t.contains("proptest!"))
+        .filter(|t| {
+            t.contains("#[test]") || t.contains("#[tokio::test") || t.contains("laws!") || t.contains("proptest!")
+        })
         .collect();
     let named = |rule: u32| {
-        let forms = [format!("[A{rule}]"), format!("(A{rule}"), format!("A{rule})"), format!("A{rule},"), format!("A{rule}:"), format!("_a{rule}"), format!("fn a{rule}_"), format!("A{rule} ")];
+        let forms = [
+            format!("[A{rule}]"),
+            format!("(A{rule}"),
+            format!("A{rule})"),
+            format!("A{rule},"),
+            format!("A{rule}:"),
+            format!("_a{rule}"),
+            format!("fn a{rule}_"),
+            format!("A{rule} "),
+        ];
         texts.iter().any(|t| forms.iter().any(|f| t.contains(f.as_str())))
     };
     let missing: Vec<String> =

@@ -139,7 +139,9 @@ async fn fnd_07_a_dead_letter_replayed_twice_has_one_effect() {
     let first = opsloop_shell::dead_letters::replay(&world.shell, &acme, &id).await.unwrap();
     assert!(first.is_some());
     world.drain().await;
-    world.send_raw("again", dead[0].delivered.message.properties.clone(), dead[0].delivered.message.body.to_vec()).await;
+    world
+        .send_raw("again", dead[0].delivered.message.properties.clone(), dead[0].delivered.message.body.to_vec())
+        .await;
     world.drain().await;
     assert_eq!((count(&world, "a").await, world.events(COUNTED).len()), (1, 1));
     assert_eq!(world.dead(NAME).await.len(), 0);

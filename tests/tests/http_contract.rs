@@ -95,7 +95,8 @@ fn assert_never_hangs(name: &str, answer: &Answer) {
 }
 
 fn posted(function: &str, framing: &str, body: &[u8]) -> Vec<u8> {
-    let mut out = format!("POST /{function} HTTP/1.1\r\nHost: 127.0.0.1\r\nX-Azure-Functions-InvocationId: i-1\r\n").into_bytes();
+    let mut out =
+        format!("POST /{function} HTTP/1.1\r\nHost: 127.0.0.1\r\nX-Azure-Functions-InvocationId: i-1\r\n").into_bytes();
     if framing == "chunked" {
         out.extend_from_slice(b"Transfer-Encoding: chunked\r\nContent-Type: application/json; charset=utf-8\r\n\r\n");
         for chunk in body.chunks(1_024) {
@@ -105,7 +106,9 @@ fn posted(function: &str, framing: &str, body: &[u8]) -> Vec<u8> {
         }
         out.extend_from_slice(b"0\r\n\r\n");
     } else {
-        out.extend_from_slice(format!("Content-Type: application/json\r\nContent-Length: {}\r\n\r\n", body.len()).as_bytes());
+        out.extend_from_slice(
+            format!("Content-Type: application/json\r\nContent-Length: {}\r\n\r\n", body.len()).as_bytes(),
+        );
         out.extend_from_slice(body);
     }
     out
@@ -152,7 +155,16 @@ async fn error_paths_and_panics_never_hang_the_host() {
     functions.push("NoSuchFunction".into());
     let message = r#"{"Data":{"msg":"e30="},"Metadata":{"DeliveryCount":"1","MessageId":"\"x\""}}"#;
     for function in &functions {
-        for body in ["", "null", "{}", "[]", "\"\"", r#"{"Data":{"msg":"~"}}"#, message, "{\"Data\":{\"msg\":\"\"},\"Metadata\":{}}"] {
+        for body in [
+            "",
+            "null",
+            "{}",
+            "[]",
+            "\"\"",
+            r#"{"Data":{"msg":"~"}}"#,
+            message,
+            "{\"Data\":{\"msg\":\"\"},\"Metadata\":{}}",
+        ] {
             for framing in ["chunked", "length"] {
                 let answer = exchange(address, &posted(function, framing, body.as_bytes()));
                 assert_never_hangs(&format!("{function} {body}"), &answer);

@@ -16,7 +16,8 @@ fn walk(folder: &Path, out: &mut Vec<PathBuf>) {
     for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
         let path = entry.path();
         let name = entry.file_name().to_string_lossy().into_owned();
-        let ours = !matches!(name.as_str(), "target" | "node_modules" | ".venv" | ".git" | ".cargo" | ".opsloop" | "dist");
+        let ours =
+            !matches!(name.as_str(), "target" | "node_modules" | ".venv" | ".git" | ".cargo" | ".opsloop" | "dist");
         if path.is_dir() && ours {
             walk(&path, out);
         } else if path.is_file() {

@@ -105,7 +105,8 @@ impl Platform {
         std::fs::create_dir_all(&options.data)?;
         let data = options.data.canonicalize()?;
         let time = options.virtual_from.map_or(Time::Wall, |t| Time::Virtual(Arc::new(VirtualClock::at(t))));
-        let broker = Arc::new(Broker::open(&data, &topology(&options.root)?, broker::Settings::default(), time.clock())?);
+        let broker =
+            Arc::new(Broker::open(&data, &topology(&options.root)?, broker::Settings::default(), time.clock())?);
         let token = token()?;
         let (control, control_url) = listen(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).await?;
         tokio::spawn(axum::serve(control, control::router(broker.clone(), &token, options.tap.clone())).into_future());

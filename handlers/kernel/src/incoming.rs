@@ -37,8 +37,8 @@ impl Stream {
 }
 
 /// An enum of a worker that prints and parses itself; its text is part of marker and effect ids.
-pub trait UnitKey: Clone + Eq + fmt::Debug + fmt::Display + FromStr<Err = String> + Send + Sync + 'static {}
-impl<K: Clone + Eq + fmt::Debug + fmt::Display + FromStr<Err = String> + Send + Sync + 'static> UnitKey for K {}
+pub trait UnitKey: Clone + Eq + fmt::Debug + fmt::Display + FromStr<Err: fmt::Display> + Send + Sync + 'static {}
+impl<K: Clone + Eq + fmt::Debug + fmt::Display + FromStr<Err: fmt::Display> + Send + Sync + 'static> UnitKey for K {}
 
 /// The smallest thing decided and committed at once. `due` is its moment where a due document made it, and no part
 /// of its identity.

@@ -220,5 +220,6 @@ pub fn unit_of<K: opsloop_kernel::UnitKey>(value: &Value) -> Result<Unit<K>, Str
         due: Option<Timestamp>,
     }
     let text: Text = serde_json::from_value(value.clone()).map_err(|e| format!("unit: {e}"))?;
-    Ok(Unit { tenant: text.tenant, stream: text.stream, key: text.key.parse()?, due: text.due })
+    let key = text.key.parse().map_err(|e: K::Err| format!("unit.key: {e}"))?;
+    Ok(Unit { tenant: text.tenant, stream: text.stream, key, due: text.due })
 }
