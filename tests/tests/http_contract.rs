@@ -47,12 +47,12 @@ fn exchange(to: SocketAddr, request: &[u8]) -> Answer {
     loop {
         let n = socket.read(&mut buffer).unwrap();
         bytes.extend_from_slice(&buffer[..n]);
-        if n == 0 || complete(&bytes) {
+        if n == 0 || complete(&bytes, request.starts_with(b"HEAD")) {
             break;
         }
     }
     let text = String::from_utf8_lossy(&bytes).into_owned();
-    let (head, body) = text.split_once("\r\n\r\n").unwrap_or((&text, ""));
+    let (head, body) = after_interim(&text).split_once("\r\n\r\n").unwrap_or((&text, ""));
     let field = |name: &str| {
         let line = head.lines().find(|l| l.to_ascii_lowercase().starts_with(name));
         line.and_then(|l| l.split_once(": ")).map(|(_, v)| v.to_owned()).unwrap_or_default()
@@ -64,12 +64,19 @@ fn exchange(to: SocketAddr, request: &[u8]) -> Answer {
     }
 }
 
-/// A whole answer with Content-Length; interim answers (100 Continue) are skipped by the caller's next read.
-fn complete(bytes: &[u8]) -> bool {
+/// A whole answer with Content-Length, after interim ones (100 Continue).
+fn complete(bytes: &[u8], bodiless: bool) -> bool {
     let text = String::from_utf8_lossy(bytes);
-    let Some((head, body)) = text.split_once("\r\n\r\n") else { return false };
+    let Some((head, body)) = after_interim(&text).split_once("\r\n\r\n") else { return false };
     let length = head.lines().find_map(|l| l.to_ascii_lowercase().strip_prefix("content-length: ").map(str::to_owned));
-    length.and_then(|l| l.parse::<usize>().ok()).is_some_and(|l| body.len() >= l)
+    bodiless || length.and_then(|l| l.parse::<usize>().ok()).is_some_and(|l| body.len() >= l)
+}
+
+fn after_interim(text: &str) -> &str {
+    match text.split_once("\r\n\r\n") {
+        Some((head, rest)) if head.starts_with("HTTP/1.1 1") => after_interim(rest),
+        _ => text,
+    }
 }
 
 fn golden(folder: &str, extension: &str) -> Vec<(String, PathBuf)> {

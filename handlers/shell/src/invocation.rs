@@ -48,7 +48,9 @@ pub fn decode(bytes: &[u8]) -> Result<Invocation, Refusal> {
     let raw: Raw =
         serde_json::from_slice(bytes).map_err(|e| Refusal::envelope(format!("not a host invocation: {e}")))?;
     let (_, value) = raw.data.iter().next().ok_or_else(|| Refusal::envelope("the invocation has no Data"))?;
-    if let Value::Object(timer) = value {
+    if let Value::Object(timer) = value
+        && timer.contains_key("IsPastDue")
+    {
         return Ok(Invocation::Timer(decode_timer(timer)));
     }
     decode_message(value, &raw.metadata).map(Invocation::Message)

@@ -25,7 +25,7 @@ use bytes::{Bytes, BytesMut};
 use futures::{FutureExt, StreamExt, future};
 use http::{HeaderMap, StatusCode, header};
 use opsloop_kernel::{
-    Body, Fault, Note, Source, TelemetrySignal,
+    Body, Fault, Note, Source, TelemetrySignal, Trigger,
     http::{Method, Problem},
     signal,
     traceparent::Traceparent,
@@ -179,30 +179,33 @@ async fn function(served: &Served, name: &str, arrived: &Arrived) -> Response {
 }
 
 async fn invoke(shell: &Shell, name: &str, invocation: &Invocation) -> Response {
+    let wrong = || failure(StatusCode::UNPROCESSABLE_ENTITY, "wrong_trigger", "this function has another trigger");
     match (name, invocation) {
-        (OUTBOX_SWEEP, Invocation::Timer(timer)) => {
-            let due = ticks::due_of(timer, 30, 0, shell.ports.clock.now());
-            if let Err(fault) = relay::sweep(due, &shell.ports).await {
-                tracing::warn!(fault = fault.kind(), "a sweep failed; what is owed stays owed");
-            }
-            success()
-        }
+        (OUTBOX_SWEEP, Invocation::Timer(timer)) => sweep(shell, timer).await,
         (TICK_PAGES, Invocation::Message(received)) => settled(ticks::handle_page(shell, received).await),
-        (_, Invocation::Timer(timer)) => timer_of(shell, name, timer).await,
-        (_, Invocation::Message(received)) => match shell.catalogue.function(name) {
-            Some((worker, trigger)) => settled(settle::message(shell, worker, trigger, received).await),
-            None => failure(StatusCode::NOT_FOUND, "unknown_function", "no worker has a function of this name"),
+        _ => match (shell.catalogue.function(name), invocation) {
+            (Some((worker, trigger)), Invocation::Timer(timer)) if is_timer(trigger) => {
+                let ticked = ticks::tick(shell, worker, trigger, timer).await;
+                tracing::debug!(function = name, applied = ticked.applied, failed = ticked.failed, "a tick");
+                success()
+            }
+            (Some((worker, trigger)), Invocation::Message(received)) if !is_timer(trigger) => {
+                settled(settle::message(shell, worker, trigger, received).await)
+            }
+            _ => wrong(),
         },
     }
 }
 
-/// Ticks are answered 200 always: what failed stays due (A54).
-async fn timer_of(shell: &Shell, name: &str, timer: &Timer) -> Response {
-    if let Some((worker, trigger)) = shell.catalogue.function(name)
-        && matches!(trigger.source, Source::Timer { .. })
-    {
-        let ticked = ticks::tick(shell, worker, trigger, timer).await;
-        tracing::debug!(function = name, applied = ticked.applied, failed = ticked.failed, "a tick");
+fn is_timer(trigger: &Trigger) -> bool {
+    matches!(trigger.source, Source::Timer { .. })
+}
+
+/// Ticks and sweeps are answered 200 always: what failed stays due (A54).
+async fn sweep(shell: &Shell, timer: &Timer) -> Response {
+    let due = ticks::due_of(timer, 30, 0, shell.ports.clock.now());
+    if let Err(fault) = relay::sweep(due, &shell.ports).await {
+        tracing::warn!(fault = fault.kind(), "a sweep failed; what is owed stays owed");
     }
     success()
 }
