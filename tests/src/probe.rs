@@ -12,6 +12,8 @@ pub const COUNT: &str = "ThingSeen";
 pub const COUNTED: &str = "ThingCounted";
 pub const NAME: &str = "ProbeWorker";
 pub const TICK: &str = "ProbeWorkerTick";
+/// A thing at which the worker panics.
+pub const PANICS: &str = "panics";
 
 /// `down`: the fault of a dependency that is not the store.
 #[derive(Clone, Default)]
@@ -136,6 +138,7 @@ impl Worker for Probe {
                 if let Some(ready) = seen.not_before.filter(|t| at.0 < *t) {
                     return Err(Halt::Again { at: ready, reason: "not-ready" });
                 }
+                assert!(seen.thing != PANICS, "this thing panics");
                 if thing.count < seen.at_least {
                     return Ok(Decision::because("too-few"));
                 }

@@ -1,6 +1,7 @@
 //! Every request of the golden captures, chunked and with Content-Length, against the router over a socket (DESIGN 10.4,
 //! P1 to P6): answers compared as bytes, and none of them one on which the host would hang or follow (P3, P4).
 
+use base64::{Engine, engine::general_purpose::STANDARD};
 use opsloop_app::workers::Otlp;
 use opsloop_shell::{
     Catalogue,
@@ -10,7 +11,8 @@ use opsloop_shell::{
 };
 use opsloop_tests::{
     World,
-    probe::{NAME, Probe, TICK},
+    probe::{self, NAME, Probe, Seen, TICK},
+    world::{START, at},
 };
 use std::{
     fs,
@@ -150,6 +152,23 @@ async fn every_captured_request_is_answered_byte_for_byte_as_it_came() {
         assert!(answer.status == 200 || !answer.body.is_empty() || raw.starts_with(b"HEAD"), "{name}");
         assert_ne!(answer.status / 100, 3, "{name}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_panic_over_one_message_is_answered_500_with_a_body_and_the_next_is_served() {
+    let address = serve(Catalogue::default().worker(Probe::default())).await;
+    let post = |id: &str, thing: &str| {
+        let seen = Seen { thing: thing.into(), amount: 1, ..Seen::default() };
+        let envelope = probe::seen(id, "acme", at(START), &seen).encode();
+        let metadata = serde_json::json!({"DeliveryCount": "1", "MessageId": format!("\"evt-{id}\"")});
+        let data = serde_json::json!({"msg": STANDARD.encode(envelope)});
+        let body = serde_json::json!({"Data": data, "Metadata": metadata}).to_string();
+        exchange(address, &posted(NAME, "chunked", body.as_bytes()))
+    };
+    let panicked = post("1", probe::PANICS);
+    assert_never_hangs("a panic", &panicked);
+    assert_eq!(panicked.status, 500);
+    assert_eq!((post("2", "a").status, post("2", "a").body.as_str()), (200, SUCCESS));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,5 +1,7 @@
 //! `opsloop bench`: what this build does on this machine, as a table. Never a test: machines are noisy.
 
+#![expect(clippy::disallowed_methods, reason = "a benchmark measures real time")]
+
 use super::load;
 use crate::{
     cli::say,
