@@ -270,7 +270,7 @@ fn host_options(
 ) -> Result<HostOptions, Box<dyn Error>> {
     let mut host = HostOptions::new(options.root.join("host.json"), options.root.join("functions"));
     host.command = Some(HandlerCommand { program: std::env::current_exe()?, arguments: vec!["serve".into()] });
-    host.http = Some(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)));
+    host.http = vec![SocketAddr::from((Ipv4Addr::LOCALHOST, 0))];
     host.isolate = options.isolate;
     host.timer_status = Some(data.join("timers.json"));
     host.source = broker;

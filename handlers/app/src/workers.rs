@@ -2,15 +2,30 @@
 
 use crate::settings::WorkerSettings;
 use opsloop_kernel::{Refusal, TelemetrySignal};
-use opsloop_observability::otlp::{self, ContentType};
+use opsloop_observability::{
+    alert_evaluation::{self, AlertEvaluationWorker},
+    feedback_creation::{self, FeedbackCreationWorker, FeedbackPolicies, FeedbackPolicy},
+    incident_analysis::{self, IncidentAnalysisWorker, IncidentPolicies},
+    otlp::{self, ContentType},
+    slo_evaluation::{self, SloEvaluation},
+};
 use opsloop_shell::{
     Catalogue,
     otlp::{Codec, Form, PART_BYTES_MAX, Raw, Taken},
 };
 
 pub fn catalogue(settings: &WorkerSettings) -> Catalogue {
-    let _ = settings;
+    let buckets = settings.metric_buckets;
+    let feedback = FeedbackPolicy { signal_items: settings.signal_items };
     Catalogue::default()
+        .worker(AlertEvaluationWorker { buckets })
+        .endpoints(alert_evaluation::endpoints())
+        .worker(SloEvaluation { buckets })
+        .endpoints(slo_evaluation::endpoints())
+        .worker(IncidentAnalysisWorker::new(IncidentPolicies::default()))
+        .endpoints(incident_analysis::endpoints())
+        .worker(FeedbackCreationWorker { policies: FeedbackPolicies { default: feedback, ..Default::default() } })
+        .endpoints(feedback_creation::endpoints())
 }
 
 /// OTLP for the shell's receiver.
