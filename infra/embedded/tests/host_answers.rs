@@ -8,6 +8,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use host_support::lab::until_true;
 use host_support::*;
 use opsloop_embedded::host::{Host, Pace, SilentSink};
 use serde_json::{Value, json};
@@ -48,10 +49,12 @@ struct Seen {
     starts: usize,
 }
 
-async fn answer_a_message(first: Script, rest: Script) -> Seen {
+/// A call that is to hang gets little time; the others must not run out of it on a busy machine.
+async fn answer_a_message(first: Script, rest: Script, hangs: bool) -> Seen {
     let stub = Stub::start(move |index| if index == 0 { first.clone() } else { rest.clone() }).await;
+    let timeout = if hangs { "00:00:03" } else { "00:05:00" };
     let mut options =
-        options(&host_json(stub.port, "default", "00:00:03"), &[("Bus", bus_function(Some("binary"), false))]);
+        options(&host_json(stub.port, "default", timeout), &[("Bus", bus_function(Some("binary"), false))]);
     let (source, lines) = (Scripted::with(vec![message("m-1")]), Arc::new(Lines::default()));
     options.command = Some(sitting());
     options.pace = Pace::Stepped;
@@ -61,7 +64,8 @@ async fn answer_a_message(first: Script, rest: Script) -> Seen {
     let host = Host::start(options).await.unwrap();
     host.drain().await;
     host.ready().await;
-    tokio::time::sleep(Duration::from_millis(50)).await; // for the line of a handler that was started again
+    // The line of a handler that was started again may be late.
+    until_true(|| lines.count("started") > usize::from(hangs)).await;
     host.stop().await;
     let settled = source.settled();
     assert_eq!(settled.len(), 1);
@@ -70,7 +74,7 @@ async fn answer_a_message(first: Script, rest: Script) -> Seen {
 
 async fn check_event(event: Value) {
     let name = event["name"].as_str().unwrap();
-    let seen = answer_a_message(script(&event), Script::ok()).await;
+    let seen = answer_a_message(script(&event), Script::ok(), event["result"] == "hang").await;
     let (settled, requests, starts) = match event["result"].as_str().unwrap() {
         "success" => ("completed", 1, 1),
         "failure" => ("abandoned", 1, 1),
@@ -99,13 +103,13 @@ async fn each_answer_to_a_message_has_the_result_it_has_on_the_host() {
 #[tokio::test]
 async fn an_early_413_with_the_body_unread_is_a_failure_and_not_sent_again() {
     let early = Script { unread: true, ..event("status_413") };
-    let seen = answer_a_message(early.then("close"), Script::ok()).await;
+    let seen = answer_a_message(early.then("close"), Script::ok(), false).await;
     assert_eq!((seen.settled, seen.requests.len()), ("abandoned", 1));
 }
 
 #[tokio::test]
 async fn redirects_end_after_fifty_hops() {
-    let seen = answer_a_message(event("redirect"), event("redirect")).await;
+    let seen = answer_a_message(event("redirect"), event("redirect"), false).await;
     assert_eq!((seen.settled, seen.requests.len()), ("abandoned", 51));
 }
 
@@ -151,7 +155,8 @@ async fn check_http(event: Value, mode: &'static str) {
     let request = format!("GET {path} HTTP/1.1\r\nHost: lab\r\nConnection: close\r\n\r\n");
     let wanted = &event[mode];
     let talking = talk(host.http_addr().unwrap(), request.as_bytes());
-    let outcome = tokio::time::timeout(Duration::from_millis(1_500), talking).await;
+    let patience = if wanted["client"].is_string() { Duration::from_secs(1) } else { Duration::from_secs(20) };
+    let outcome = tokio::time::timeout(patience, talking).await;
     if wanted["client"].is_string() {
         assert!(outcome.is_err(), "{name}: hangs");
     } else {
@@ -249,7 +254,7 @@ async fn a_proxied_call_that_takes_too_long_is_500_two_seconds_later() {
     let slow = Script { delay: Duration::from_secs(2), ..Script::ok() };
     let client = proxied(upload(9, false), slow, "00:00:04").await;
     assert_eq!((client.requests, client.status.as_str()), (1, "500"));
-    assert!(client.took > Duration::from_secs(6) && client.took < Duration::from_secs(10), "{:?}", client.took);
+    assert!(client.took > Duration::from_secs(6) && client.took < Duration::from_secs(30), "{:?}", client.took);
 }
 
 #[tokio::test]

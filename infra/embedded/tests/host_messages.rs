@@ -27,7 +27,7 @@ async fn a_hundred_messages_are_a_hundred_requests_at_once() {
     let host = Host::start(lab.options).await.unwrap();
     let started = Instant::now();
     assert_eq!(host.drain().await, Drained { succeeded: 100, failed: 0 });
-    assert!(started.elapsed() < Duration::from_secs(3), "beside each other");
+    assert!(started.elapsed() < Duration::from_secs(20), "beside each other: one after the other takes 40 s");
     assert_eq!(lab.stub.connections.load(Ordering::Relaxed), 101, "one for each, and the probe's");
     host.stop().await;
 }
@@ -41,7 +41,7 @@ async fn calls_one_after_the_other_share_a_connection_and_are_reported_at_once()
     host.ready().await;
     let started = Instant::now();
     assert_eq!(host.drain().await.succeeded, 30);
-    assert!(started.elapsed() < Duration::from_millis(600), "5 to 10 ms each on the real host");
+    assert!(started.elapsed() < Duration::from_secs(3), "5 to 10 ms each on the real host");
     assert_eq!(lab.stub.connections.load(Ordering::Relaxed), 2);
     host.stop().await;
 }
