@@ -1,7 +1,7 @@
 //! Whose telemetry it is (SPEC 5.1.2, A46): names as SDKs send them, looked up in the item first, then in its resource,
 //! and brought to the form of ids.
 
-use super::attributes::text_of;
+use super::attributes::{TEXT_BYTES_MAX, text_of};
 use opentelemetry_proto::tonic::common::v1::KeyValue;
 use opsloop_kernel::ident::{environment_of, slug_of, user_id_of};
 use serde::{Deserialize, Serialize};
@@ -91,7 +91,7 @@ impl Dimensions {
             skill: user(SKILL),
             artifact: user(ARTIFACT),
             workflow: user(WORKFLOW),
-            version: found(VERSION).map(str::to_owned),
+            version: found(VERSION).map(|v| v[..v.floor_char_boundary(TEXT_BYTES_MAX)].to_owned()),
         }
     }
 
