@@ -20,7 +20,8 @@ fn what_cannot_be_decoded_is_refused_and_what_is_not_ours_ignored() {
 
 #[tokio::test]
 async fn numbers_that_json_cannot_say_are_kept_by_name() {
-    let attributes = json!([{"key": "nan", "value": {"doubleValue": "NaN"}}, {"key": "big", "value": {"doubleValue": "-Infinity"}}]);
+    let attributes =
+        json!([{"key": "nan", "value": {"doubleValue": "NaN"}}, {"key": "big", "value": {"doubleValue": "-Infinity"}}]);
     let mut w = World::new();
     w.deliver(batch(&[with(span(1, 0, 0, 100), json!({"attributes": attributes}))], seconds(0))).await;
     w.ticks(10, 20).await;
@@ -43,7 +44,10 @@ async fn a_span_beyond_a_chunk_is_kept_without_its_attributes() {
     let values: Vec<_> = (0..700).map(|_| json!({"stringValue": noise()})).collect();
     let huge = json!([{"key": "list", "value": {"arrayValue": {"values": values}}}]);
     let mut w = World::new();
-    let body = spans_body(strings(&[("service.name", "mod-api")]), &[with(span(1, 0, 0, 100), json!({"attributes": huge})), span(2, 1, 0, 1)]);
+    let body = spans_body(
+        strings(&[("service.name", "mod-api")]),
+        &[with(span(1, 0, 0, 100), json!({"attributes": huge})), span(2, 1, 0, 1)],
+    );
     let (received, made) = batches(TelemetrySignal::Traces, &body, seconds(0), None);
     assert_eq!(received.items, 2);
     for b in made {
@@ -52,7 +56,10 @@ async fn a_span_beyond_a_chunk_is_kept_without_its_attributes() {
     w.ticks(10, 20).await;
     assert_eq!(w.record().await.unwrap().span_count, 2);
     let spans = w.spans().await.spans;
-    assert_eq!((spans[0].dropped.attributes, spans[0].attributes.len(), spans[0].module_id.as_deref()), (1, 0, Some("mod-api")));
+    assert_eq!(
+        (spans[0].dropped.attributes, spans[0].attributes.len(), spans[0].module_id.as_deref()),
+        (1, 0, Some("mod-api"))
+    );
     assert!(w.documents().values().all(|d| d.size() < 300_000));
 }
 
@@ -73,7 +80,11 @@ async fn much_of_one_trace_goes_in_several_commits() {
     let body = spans_body(strings(&[]), &spans);
     let (_, made) = batches(TelemetrySignal::Traces, &body, seconds(0), None);
     // As one batch behind a receiver with larger messages.
-    let whole = opsloop_observability::otlp::decode(TelemetrySignal::Traces, opsloop_observability::otlp::ContentType::Json, &body);
+    let whole = opsloop_observability::otlp::decode(
+        TelemetrySignal::Traces,
+        opsloop_observability::otlp::ContentType::Json,
+        &body,
+    );
     let mut one = made[0].clone();
     one.body = whole.unwrap().encode().into();
     let input = TraceIngestionWorker::default().accept(&Incoming::Batch(one.clone())).unwrap().unwrap();
@@ -94,7 +105,12 @@ async fn a5_a_view_that_lacks_a_chunk_of_the_head_is_a_lost_race() {
     let stream = Stream::new(Container::Telemetry, format!("trace/{}", trace()));
     let chunk = w.documents().into_keys().find(|(_, id)| id.starts_with("chunk|")).unwrap().1;
     let etag = w.store.get(&tenant(), &stream, &DocId(chunk.clone())).await.unwrap().unwrap().etag;
-    let gone = opsloop_kernel::Commit { tenant: tenant(), stream: stream.clone(), marker: None, writes: vec![Write::Delete(DocId(chunk), etag)] };
+    let gone = opsloop_kernel::Commit {
+        tenant: tenant(),
+        stream: stream.clone(),
+        marker: None,
+        writes: vec![Write::Delete(DocId(chunk), etag)],
+    };
     w.store.commit(&gone).await.unwrap();
     let found = vec![opsloop_kernel::incoming::FoundDue { id: DocId::from("head"), at: seconds(10) }];
     let due = Incoming::Due(opsloop_kernel::DueUnits { tick: seconds(10), tenant: tenant(), stream, found });

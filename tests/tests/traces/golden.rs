@@ -25,7 +25,11 @@ async fn made() -> Vec<(&'static str, &'static str, Value)> {
     error.deliver(batch(&[failed], seconds(0))).await;
     error.ticks(10, 20).await;
     vec![
-        ("TIW-01-arrives", "Three spans arrive: chunk and head in one commit, due ten seconds later.", calm.cases.remove(0)),
+        (
+            "TIW-01-arrives",
+            "Three spans arrive: chunk and head in one commit, due ten seconds later.",
+            calm.cases.remove(0),
+        ),
         ("TIW-02-arrives-again", "The same batch again: duplicates, and nothing changes.", calm.cases.remove(0)),
         ("TIW-01-indexed", "Due: the index first.", calm.cases.remove(0)),
         ("TIW-01-recorded", "Due: then the head, with the event.", calm.cases.remove(0)),
@@ -46,7 +50,8 @@ async fn golden_cases_are_decided_as_they_say() {
         assert_eq!(golden, case, "{name}");
         assert_eq!(pipeline::explain::<TraceIngestionWorker>(&golden).unwrap(), golden["decision"], "{name}");
         let unit = pipeline::unit_of(&golden["unit"]).unwrap();
-        let (input, view) = (serde_json::from_value(golden["input"].clone()), serde_json::from_value(golden["view"].clone()));
+        let (input, view) =
+            (serde_json::from_value(golden["input"].clone()), serde_json::from_value(golden["view"].clone()));
         let at: Timestamp = serde_json::from_value(golden["at"].clone()).unwrap();
         law::all::<TraceIngestionWorker>(&unit, &input.unwrap(), &view.unwrap(), Moment(at)).unwrap();
         kinds.extend(golden["decision"]["facts"].as_array().unwrap().iter().map(|f| f["kind"].clone()));

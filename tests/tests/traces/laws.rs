@@ -8,17 +8,19 @@ use std::collections::BTreeSet;
 
 /// Few ids, so that versions meet, parents miss and cycles close.
 fn any_span() -> impl Strategy<Value = Value> {
-    (1u64..8, 0u64..9, 0i64..50, -5i64..60, 0i64..3, 0usize..3).prop_map(|(id, parent, start, length, status, module)| {
-        let module = ["a", "b", "c"][module];
-        with(
-            span(id, parent, start, start + length),
-            json!({
-                "status": {"code": status},
-                "attributes": [{"key": "factory.module.id", "value": {"stringValue": module}},
-                    {"key": "factory.artifact.id", "value": {"stringValue": format!("art-{module}")}}],
-            }),
-        )
-    })
+    (1u64..8, 0u64..9, 0i64..50, -5i64..60, 0i64..3, 0usize..3).prop_map(
+        |(id, parent, start, length, status, module)| {
+            let module = ["a", "b", "c"][module];
+            with(
+                span(id, parent, start, start + length),
+                json!({
+                    "status": {"code": status},
+                    "attributes": [{"key": "factory.module.id", "value": {"stringValue": module}},
+                        {"key": "factory.artifact.id", "value": {"stringValue": format!("art-{module}")}}],
+                }),
+            )
+        },
+    )
 }
 
 /// Batches, each with the second at which it is received.

@@ -15,7 +15,9 @@ fn log(ms: i64, severity: i64, text: &str) -> Value {
 }
 
 fn body(resource: Value, logs: &[Value]) -> Vec<u8> {
-    json!({"resourceLogs": [{"resource": {"attributes": resource}, "scopeLogs": [{"logRecords": logs}]}]}).to_string().into_bytes()
+    json!({"resourceLogs": [{"resource": {"attributes": resource}, "scopeLogs": [{"logRecords": logs}]}]})
+        .to_string()
+        .into_bytes()
 }
 
 async fn deliver(w: &mut World, logs: &[Value], at: Timestamp) {
@@ -57,7 +59,12 @@ async fn logs_lie_by_trace_or_by_module_and_hour_and_leave_after_seven_days_a32(
     let later = ((T + 3_600_000) * 1_000_000).to_string();
     let named = json!({"timeUnixNano": later, "attributes": strings(&[("factory.module.id", "db")])});
     let undated = json!({"timeUnixNano": "0", "observedTimeUnixNano": ((T + 7_200_000) * 1_000_000).to_string()});
-    deliver(&mut w, &[log(0, 9, "x"), without(json!({})), without(named), without(undated), without(json!({"traceId": "zz"}))], seconds(5)).await;
+    deliver(
+        &mut w,
+        &[log(0, 9, "x"), without(json!({})), without(named), without(undated), without(json!({"traceId": "zz"}))],
+        seconds(5),
+    )
+    .await;
     let streams: Vec<String> = w.documents().into_keys().map(|(stream, _)| stream).collect();
     for (stream, n) in [
         (stream_of(&trace()), 2),
@@ -97,7 +104,12 @@ async fn logs_are_redacted_and_those_of_another_tenant_left_out() {
     assert_eq!(page.logs[0].attributes["authorization"], "[REDACTED]");
 }
 
-async fn ask(scope: &Scope<'_>, endpoint: &http::Endpoint, trace: &str, query: &[(&str, &str)]) -> Result<Value, http::Problem> {
+async fn ask(
+    scope: &Scope<'_>,
+    endpoint: &http::Endpoint,
+    trace: &str,
+    query: &[(&str, &str)],
+) -> Result<Value, http::Problem> {
     let request = http::Request {
         params: BTreeMap::from([("traceId".to_owned(), trace.to_owned())]),
         query: query.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect(),
@@ -125,7 +137,9 @@ async fn the_logs_of_a_trace_are_read_in_pages_by_time() {
             query.push(("after", &after_text));
         }
         let page = ask(&scope, &endpoint, &TRACE.to_uppercase(), &query).await.unwrap();
-        times.extend(page["logs"].as_array().unwrap().iter().map(|l| l["at"].as_str().unwrap().parse::<Timestamp>().unwrap()));
+        times.extend(
+            page["logs"].as_array().unwrap().iter().map(|l| l["at"].as_str().unwrap().parse::<Timestamp>().unwrap()),
+        );
         pages += 1;
         match page["next"].as_str() {
             Some(next) => after_text = next.to_owned(),

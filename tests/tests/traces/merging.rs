@@ -189,7 +189,10 @@ async fn a48_the_index_lists_the_traces_of_a_module_and_of_its_root() {
     assert_eq!(n(root_prefix(Some("mod-api"), "GET /b")).await, 2);
     assert_eq!(n(module_prefix(None)).await, 0);
     let one = &list_index(&scope, hour, &root_prefix(Some("mod-api"), "GET /a"), 9).await.unwrap()[0];
-    assert_eq!((one.trace_id.clone(), one.revision, one.duration_ms), (TraceId::parse(format!("01{}1", "0".repeat(29))).unwrap(), 1, 100));
+    assert_eq!(
+        (one.trace_id.clone(), one.revision, one.duration_ms),
+        (TraceId::parse(format!("01{}1", "0".repeat(29))).unwrap(), 1, 100)
+    );
     assert_eq!(one.services, ["cache", "mod-api"]);
 }
 

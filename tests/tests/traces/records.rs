@@ -1,6 +1,6 @@
 //! What a record says of a trace (SPEC 5.1.4(5), (6)), and what is kept of its spans.
 
-use super::world::{T, TRACE, World, after, batches, batch, seconds, span, spans_body, strings, tenant, trace, with};
+use super::world::{T, TRACE, World, after, batch, batches, seconds, span, spans_body, strings, with};
 use opsloop_kernel::{TelemetrySignal, TraceId, ids::digest};
 use opsloop_observability::{
     events::{Completeness, SignalKind, TraceStatus},
@@ -46,7 +46,11 @@ async fn tiw_06_a_span_of_another_tenant_makes_no_record_in_either() {
     assert_eq!((received.tenant_violations, made.len()), (1, 0));
 
     // Behind the receiver, too: whoever posts to the queue reaches no other tenant.
-    let request = opsloop_observability::otlp::decode(TelemetrySignal::Traces, opsloop_observability::otlp::ContentType::Json, &body);
+    let request = opsloop_observability::otlp::decode(
+        TelemetrySignal::Traces,
+        opsloop_observability::otlp::ContentType::Json,
+        &body,
+    );
     let mut posted = batch(&[span(1, 0, 0, 100)], seconds(0));
     posted.body = request.unwrap().encode().into();
     let mut w = World::new();
@@ -63,14 +67,22 @@ async fn tiw_09_and_16_no_secret_is_stored_or_emitted() {
             {"stringValue": "Bearer hunter2"}, {"stringValue": "Basic hunter2"}]}}},
         {"key": "map", "value": {"kvlistValue": {"values": [{"key": "cookie", "value": {"stringValue": "hunter2"}}]}}},
     ]);
-    let s = with(span(1, 0, 0, 100), json!({
-        "attributes": secrets, "events": [{"name": "e", "attributes": secrets}],
-        "links": [{"traceId": TRACE, "spanId": "0000000000000002", "attributes": secrets}],
-    }));
+    let s = with(
+        span(1, 0, 0, 100),
+        json!({
+            "attributes": secrets, "events": [{"name": "e", "attributes": secrets}],
+            "links": [{"traceId": TRACE, "spanId": "0000000000000002", "attributes": secrets}],
+        }),
+    );
     // Straight into the queue, past the receiver that would have redacted it already.
     let body = json!({"resourceSpans": [{"resource": {"attributes": secrets}, "scopeSpans": [
-        {"scope": {"attributes": secrets}, "spans": [s]}]}]}).to_string();
-    let request = opsloop_observability::otlp::decode(TelemetrySignal::Traces, opsloop_observability::otlp::ContentType::Json, body.as_bytes());
+        {"scope": {"attributes": secrets}, "spans": [s]}]}]})
+    .to_string();
+    let request = opsloop_observability::otlp::decode(
+        TelemetrySignal::Traces,
+        opsloop_observability::otlp::ContentType::Json,
+        body.as_bytes(),
+    );
     let mut posted = batch(&[span(1, 0, 0, 100)], seconds(0));
     posted.body = request.unwrap().encode().into();
     assert!(String::from_utf8_lossy(&posted.body).contains("hunter2"));
@@ -90,7 +102,10 @@ async fn tiw_09_and_16_no_secret_is_stored_or_emitted() {
 #[tokio::test]
 async fn tiw_10_an_error_trace_has_the_type_of_its_origin_and_one_fingerprint() {
     let spans = |trace: &str, at: i64| {
-        let root = attributes(with(span(1, 0, at, at + 100), json!({"name": "GET /pay"})), json!([number("http.status_code", 503)]));
+        let root = attributes(
+            with(span(1, 0, at, at + 100), json!({"name": "GET /pay"})),
+            json!([number("http.status_code", 503)]),
+        );
         let child = attributes(failed(span(2, 1, at + 10, at + 50)), strings(&[("error.type", "timeout")]));
         [root, child].map(|s| with(s, json!({"traceId": trace})))
     };
@@ -114,8 +129,13 @@ async fn tiw_10_an_error_trace_has_the_type_of_its_origin_and_one_fingerprint() 
 #[tokio::test]
 async fn tiw_14_names_of_sdks_become_ids_and_the_originals_stay_a46() {
     for (environment, expected) in [("production", Some("prod")), ("qa-7", None)] {
-        let resource = strings(&[("factory.project.id", "Booking App"), ("service.name", "Checkout_API/v2"), ("deployment.environment.name", environment)]);
-        let (_, made) = batches(TelemetrySignal::Traces, &spans_body(resource, &[span(1, 0, 0, 100)]), seconds(0), None);
+        let resource = strings(&[
+            ("factory.project.id", "Booking App"),
+            ("service.name", "Checkout_API/v2"),
+            ("deployment.environment.name", environment),
+        ]);
+        let (_, made) =
+            batches(TelemetrySignal::Traces, &spans_body(resource, &[span(1, 0, 0, 100)]), seconds(0), None);
         let mut w = World::new();
         w.deliver(made[0].clone()).await;
         w.ticks(10, 20).await;
@@ -170,8 +190,11 @@ async fn a_span_that_is_its_own_parent_is_a_root_and_one_that_ends_early_is_adju
     let record = w.record().await.unwrap();
     assert_eq!((record.completeness, record.duration_ms), (Completeness::Complete, 100));
     let spans = w.spans().await.spans;
-    assert_eq!((spans[0].flags.clone(), spans[1].flags.clone()), (vec![SpanFlag::SelfParent], vec![SpanFlag::ClockAdjusted]));
-    assert_eq!((spans[1].duration_ms, &spans[1].start_ns == &spans[1].end_ns), (0, true));
+    assert_eq!(
+        (spans[0].flags.clone(), spans[1].flags.clone()),
+        (vec![SpanFlag::SelfParent], vec![SpanFlag::ClockAdjusted])
+    );
+    assert_eq!((spans[1].duration_ms, spans[1].start_ns == spans[1].end_ns), (0, true));
 }
 
 #[tokio::test]
@@ -179,9 +202,16 @@ async fn status_is_the_roots_or_what_blames_the_server() {
     let ok = |s: Value| with(s, json!({"status": {"code": 1}}));
     let status = async |spans: &[Value]| recorded(spans).await.status;
     let root = || span(1, 0, 0, 100);
-    assert_eq!(status(&[root(), failed(span(2, 1, 0, 1))]).await, TraceStatus::Unset, "an error below is no error above");
+    assert_eq!(
+        status(&[root(), failed(span(2, 1, 0, 1))]).await,
+        TraceStatus::Unset,
+        "an error below is no error above"
+    );
     assert_eq!(status(&[failed(root())]).await, TraceStatus::Error);
-    assert_eq!(status(&[ok(attributes(root(), json!([number("http.response.status_code", 503)])))]).await, TraceStatus::Ok);
+    assert_eq!(
+        status(&[ok(attributes(root(), json!([number("http.response.status_code", 503)])))]).await,
+        TraceStatus::Ok
+    );
     for (attribute, expected) in [
         (number("http.response.status_code", 499), TraceStatus::Unset),
         (number("http.response.status_code", 500), TraceStatus::Error),
@@ -204,7 +234,13 @@ async fn the_origin_of_an_error_is_the_last_error_on_the_earliest_path() {
         record.signals.iter().find(|s| s.kind == SignalKind::ErrorTrace).unwrap().origin_span_id.to_string()
     };
     let id = |n: u64| format!("{n:016x}");
-    let spans = [failed(span(1, 0, 0, 100)), span(2, 1, 5, 50), failed(span(3, 2, 6, 40)), span(4, 3, 7, 8), failed(span(5, 1, 60, 70))];
+    let spans = [
+        failed(span(1, 0, 0, 100)),
+        span(2, 1, 5, 50),
+        failed(span(3, 2, 6, 40)),
+        span(4, 3, 7, 8),
+        failed(span(5, 1, 60, 70)),
+    ];
     assert_eq!(origin(&spans).await, id(3));
     assert_eq!(origin(&[failed(span(1, 0, 0, 100)), span(2, 1, 0, 1)]).await, id(1));
     assert_eq!(origin(&[span(2, 9, 0, 5), failed(span(3, 9, 1, 5)), failed(span(4, 9, 2, 5))]).await, id(3), "no root");
@@ -223,11 +259,15 @@ async fn slow_roots_and_storms_of_retries_are_signals() {
     spans.extend((20..25).map(|id| client(id, "GET ok", id > 21))); // three errors only
     spans.extend((30..34).map(|id| client(id, "GET few", true))); // four children only
     let record = recorded(&spans).await;
-    let kinds: Vec<_> = record.signals.iter().map(|s| (s.kind, s.span_name.as_str(), s.origin_span_id.as_str())).collect();
-    assert_eq!(kinds, [
-        (SignalKind::LatencyOutlier, "span 1", "0000000000000001"),
-        (SignalKind::RetryStorm, "GET db", "0000000000000002"),
-    ]);
+    let kinds: Vec<_> =
+        record.signals.iter().map(|s| (s.kind, s.span_name.as_str(), s.origin_span_id.as_str())).collect();
+    assert_eq!(
+        kinds,
+        [
+            (SignalKind::LatencyOutlier, "span 1", "0000000000000001"),
+            (SignalKind::RetryStorm, "GET db", "0000000000000002"),
+        ]
+    );
     assert_eq!((record.signals[0].observed_ms, record.signals[0].threshold_ms), (Some(2_001), Some(2_000)));
     assert_eq!(record.signals[0].fingerprint, digest(["acme", "mod-api", "span 1", "latency_outlier"])[..16]);
     assert_eq!(record.signals[1].fingerprint, digest(["acme", "mod-api", "span 1", "retry_storm", "GET db"])[..16]);
@@ -236,7 +276,9 @@ async fn slow_roots_and_storms_of_retries_are_signals() {
 
 #[tokio::test]
 async fn artifacts_are_weighed_by_errors_and_self_time() {
-    let of = |s: Value, artifact: &str, agent: &str| attributes(s, strings(&[("factory.artifact.id", artifact), ("factory.agent.id", agent)]));
+    let of = |s: Value, artifact: &str, agent: &str| {
+        attributes(s, strings(&[("factory.artifact.id", artifact), ("factory.agent.id", agent)]))
+    };
     // a: root 0–100 with children over 10–80, one beyond its end; b holds the origin.
     let record = recorded(&[
         of(failed(span(1, 0, 0, 100)), "art-a", ""),
@@ -245,7 +287,11 @@ async fn artifacts_are_weighed_by_errors_and_self_time() {
         of(span(4, 1, 90, 120), "art-a", "agent-4"),
     ])
     .await;
-    let shares: Vec<_> = record.artifacts.iter().map(|a| (a.artifact_id.as_str(), a.error_origins, a.error_spans, a.agent_id.as_deref())).collect();
+    let shares: Vec<_> = record
+        .artifacts
+        .iter()
+        .map(|a| (a.artifact_id.as_str(), a.error_origins, a.error_spans, a.agent_id.as_deref()))
+        .collect();
     assert_eq!(shares, [("art-b", 1, 0, Some("agent-2")), ("art-a", 0, 1, Some("agent-4"))]);
     // Self time: root 100 − (70 + 10) = 20, b 50 + 30, d 30; of 130 in all.
     assert!((record.artifacts[0].self_time_share - 80.0 / 130.0).abs() < 1e-12);
@@ -257,8 +303,12 @@ async fn artifacts_are_weighed_by_errors_and_self_time() {
 #[tokio::test]
 async fn dimensions_are_the_roots_else_of_the_first_that_names_one() {
     let root = attributes(span(1, 0, 0, 100), strings(&[("factory.workflow.id", "w-root")]));
-    let late = attributes(span(2, 1, 20, 30), strings(&[("factory.workflow.id", "w-2"), ("factory.skill.id", "s-2"), ("factory.module.id", "db")]));
-    let early = attributes(span(3, 1, 10, 30), strings(&[("factory.skill.id", "s-3"), ("deployment.environment.name", "dev")]));
+    let late = attributes(
+        span(2, 1, 20, 30),
+        strings(&[("factory.workflow.id", "w-2"), ("factory.skill.id", "s-2"), ("factory.module.id", "db")]),
+    );
+    let early =
+        attributes(span(3, 1, 10, 30), strings(&[("factory.skill.id", "s-3"), ("deployment.environment.name", "dev")]));
     let record = recorded(&[late, root, early]).await;
     let dimensions: Vec<_> = record.dimensions.iter().map(|(k, v)| (k.as_str(), v.as_str())).collect();
     assert_eq!(dimensions, [("skillId", "s-3"), ("workflowId", "w-root")]);
@@ -271,8 +321,10 @@ async fn dimensions_are_the_roots_else_of_the_first_that_names_one() {
 async fn durations_are_floored() {
     let ns = |s: Value, end: i64| with(s, json!({"endTimeUnixNano": (T * 1_000_000 + end).to_string()}));
     let record = recorded(&[ns(span(1, 0, 0, 0), 1_999_999)]).await;
-    assert_eq!((record.duration_ms, record.started_at, record.ended_at), (1, after(0), after(0).plus(std::time::Duration::from_nanos(0))
-        .plus_millis(1)));
+    assert_eq!(
+        (record.duration_ms, record.started_at, record.ended_at),
+        (1, after(0), after(0).plus(std::time::Duration::from_nanos(0)).plus_millis(1))
+    );
 }
 
 #[tokio::test]
@@ -307,17 +359,20 @@ async fn a30_a_huge_trace_covers_the_smallest_span_ids_and_stores_them_all() {
     w.lawful = false;
     // Ids descend, so that the smallest come last; compact spans, or the test would be about JSON.
     for n in 0..26u64 {
-        let spans: Vec<Value> = (0..2_000).map(|k| 52_000 - n * 2_000 - k).map(|id| span(id, u64::from(id > 1), 0, 100)).collect();
+        let spans: Vec<Value> =
+            (0..2_000).map(|k| 52_000 - n * 2_000 - k).map(|id| span(id, u64::from(id > 1), 0, 100)).collect();
         let body = spans_body(strings(&[("service.name", "mod-api")]), &spans);
         for made in batches(TelemetrySignal::Traces, &body, after(n as i64), None).1 {
             w.deliver(made).await;
         }
-        w.cases.clear();
     }
     w.ticks(10, 20).await;
     let record = w.record().await.unwrap();
-    assert_eq!((record.span_count, record.anomalies, record.completeness), (50_000, vec!["span_limit".to_owned()], Completeness::Complete));
-    let stored: u64 = w.documents().values().filter(|d| d.kind == "chunk").map(|d| d.body.0["spans"].as_u64().unwrap()).sum();
+    assert_eq!(
+        (record.span_count, record.anomalies, record.completeness),
+        (50_000, vec!["span_limit".to_owned()], Completeness::Complete)
+    );
+    let stored: u64 =
+        w.documents().values().filter(|d| d.kind == "chunk").map(|d| d.body.0["spans"].as_u64().unwrap()).sum();
     assert_eq!(stored, 52_000);
-    let _ = (tenant(), trace());
 }

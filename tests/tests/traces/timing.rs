@@ -44,7 +44,10 @@ async fn tiw_04_an_orphan_is_held_for_a_minute_and_revised_when_its_root_comes()
 
     let (one, two) = (&w.events()[0], &w.events()[1]);
     assert_eq!(w.told.len(), 2);
-    assert_eq!((one.revision, one.completeness, one.anomalies.clone()), (1, Completeness::Partial, vec!["missing_parent:1".to_owned()]));
+    assert_eq!(
+        (one.revision, one.completeness, one.anomalies.clone()),
+        (1, Completeness::Partial, vec!["missing_parent:1".to_owned()])
+    );
     assert_eq!((two.revision, two.completeness), (2, Completeness::Complete));
     assert_eq!((w.told[0].occurred_at, w.told[1].occurred_at), (seconds(60), seconds(85)));
     assert_ne!(w.told[0].event_id, w.told[1].event_id);

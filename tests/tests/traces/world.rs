@@ -14,7 +14,9 @@ use opsloop_observability::{
     events::TraceRecorded,
     log_ingestion::LogIngestionWorker,
     otlp::{ContentType, Received, receive, unzstd},
-    trace_ingestion::{NAME, SpanPage, TraceIngestionWorker, TraceRecord, read_head, read_record, read_spans, stream_of},
+    trace_ingestion::{
+        NAME, SpanPage, TraceIngestionWorker, TraceRecord, read_head, read_record, read_spans, stream_of,
+    },
 };
 use opsloop_shell::bind::{self, Cause};
 use serde_json::{Value, json};
@@ -163,7 +165,16 @@ impl World {
         let clock = Arc::new(VirtualClock::at(after(0)));
         let store = Flaky { inner: MemoryStore::new(clock.clone()), failures: AtomicU32::new(0) };
         let traces = TraceIngestionWorker::default();
-        Self { store, clock, traces, told: vec![], counted: BTreeMap::new(), reasons: vec![], lawful: true, cases: vec![] }
+        Self {
+            store,
+            clock,
+            traces,
+            told: vec![],
+            counted: BTreeMap::new(),
+            reasons: vec![],
+            lawful: true,
+            cases: vec![],
+        }
     }
 
     pub fn count(&self, signal: &str) -> f64 {
@@ -255,10 +266,12 @@ impl World {
         }
         let decision = W::decide(unit, input, &view, Moment(at)).unwrap();
         let key = unit.key.to_string();
-        self.cases.push(json!({
-            "unit": {"tenant": unit.tenant, "stream": unit.stream, "key": key, "due": unit.due},
-            "input": input, "view": view, "at": at, "decision": decision,
-        }));
+        if self.lawful {
+            self.cases.push(json!({
+                "unit": {"tenant": unit.tenant, "stream": unit.stream, "key": key, "due": unit.due},
+                "input": input, "view": view, "at": at, "decision": decision,
+            }));
+        }
         assert_eq!(key.parse::<W::Key>().as_ref(), Ok(&unit.key));
         let cause = Cause {
             spec: &W::SPEC,

@@ -11,9 +11,6 @@ mod reader;
 mod record;
 mod worker;
 
-#[cfg(test)]
-mod tests;
-
 pub use accept::{Input, LogArrival};
 pub use chunk::ChunkHead;
 pub use endpoint::endpoints;

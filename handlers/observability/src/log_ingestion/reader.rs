@@ -42,7 +42,8 @@ pub async fn log_refs(scope: &Scope<'_>, trace: &TraceId) -> Result<LogRefs, Sto
     let mut best: BTreeMap<(Reverse<LogLevel>, Timestamp, String), String> = BTreeMap::new();
     for (chunk, head) in heads.iter().take(CHUNKS_MAX) {
         // Nothing in this chunk, nor in those behind it, can come before the last of the best.
-        let worse = |last: &(Reverse<LogLevel>, Timestamp, String)| (last.0, last.1) < (Reverse(head.worst), head.first);
+        let worse =
+            |last: &(Reverse<LogLevel>, Timestamp, String)| (last.0, last.1) < (Reverse(head.worst), head.first);
         if best.len() >= REFS_MAX && best.last_key_value().is_some_and(|(last, _)| worse(last)) {
             break;
         }

@@ -56,7 +56,7 @@ pub fn zstd(bytes: &[u8]) -> Result<Bytes, Refusal> {
     zstd::bulk::compress(bytes, LEVEL).map(Bytes::from).map_err(Refusal::payload)
 }
 
-/// Undoes [`zstd`], within bounds.
+/// Undoes [`zstd()`], within bounds.
 pub fn unzstd(bytes: &[u8]) -> Result<Bytes, Refusal> {
     let limit = bytes.len().saturating_mul(RATIO_MAX).clamp(RATIO_FLOOR_BYTES, DECOMPRESSED_BYTES_MAX);
     let decoder = zstd::stream::read::Decoder::new(bytes).map_err(Refusal::payload)?;

@@ -2,13 +2,16 @@
 
 use super::{
     chunk::{Loose, Packer, chunk_id},
-    head, marks::Marks,
+    head,
+    marks::Marks,
     span::{by_key, origin_hash, stored},
     stored::Origin,
 };
 use crate::otlp::{
-    Accepted, Dimensions, Names, Request, decode, normalise, ContentType,
-    proto::{collector::trace::v1::ExportTraceServiceRequest, common::v1::InstrumentationScope, resource::v1::Resource},
+    Accepted, ContentType, Dimensions, Names, Request, decode, normalise,
+    proto::{
+        collector::trace::v1::ExportTraceServiceRequest, common::v1::InstrumentationScope, resource::v1::Resource,
+    },
     validate,
 };
 use opsloop_kernel::{DueUnits, Incoming, Refusal, TelemetryBatch, TelemetrySignal, TenantId, Timestamp, TraceId};

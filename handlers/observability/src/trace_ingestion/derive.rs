@@ -19,12 +19,7 @@ use std::collections::{BTreeMap, BTreeSet};
 const SERVICES_MAX: usize = 500;
 
 /// `None`: there are no spans.
-pub fn derive(
-    tenant: &TenantId,
-    trace: &TraceId,
-    outlines: &Outlines,
-    thresholds: &Thresholds,
-) -> Option<TraceRecord> {
+pub fn derive(tenant: &TenantId, trace: &TraceId, outlines: &Outlines, thresholds: &Thresholds) -> Option<TraceRecord> {
     let tree = Tree::of(outlines);
     let started = tree.spans.iter().map(|s| s.start).min()?;
     let ended = tree.spans.iter().map(|s| s.end).max()?;

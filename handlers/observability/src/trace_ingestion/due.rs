@@ -131,12 +131,7 @@ fn judge(tenant: &TenantId, trace: &TraceId, at: Timestamp, view: &DueView) -> R
     Ok(Outcome::Emit(head, Box::new(record)))
 }
 
-pub fn decide_index(
-    tenant: &TenantId,
-    trace: &TraceId,
-    at: Timestamp,
-    view: &DueView,
-) -> Result<Decision, Refusal> {
+pub fn decide_index(tenant: &TenantId, trace: &TraceId, at: Timestamp, view: &DueView) -> Result<Decision, Refusal> {
     let Outcome::Emit(head, record) = judge(tenant, trace, at, view)? else {
         return Ok(Decision::because("nothing-to-index"));
     };
@@ -144,12 +139,7 @@ pub fn decide_index(
     Ok(writes.into_iter().fold(Decision::because("indexed"), Decision::write))
 }
 
-pub fn decide_head(
-    tenant: &TenantId,
-    trace: &TraceId,
-    at: Timestamp,
-    view: &DueView,
-) -> Result<Decision, Refusal> {
+pub fn decide_head(tenant: &TenantId, trace: &TraceId, at: Timestamp, view: &DueView) -> Result<Decision, Refusal> {
     let mut announced = None;
     let (reason, mut head) = match judge(tenant, trace, at, view)? {
         Outcome::MovedOn => return Ok(Decision::because("moved-on")),

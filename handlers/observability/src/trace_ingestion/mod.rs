@@ -28,18 +28,15 @@ mod tree;
 mod unit;
 mod worker;
 
-#[cfg(test)]
-mod tests;
-
 pub use accept::{Arrived, ChunkDraft, Input, TraceArrival};
+pub(crate) use chunk::chunk_id;
 pub use endpoint::endpoints;
 pub use head::Head;
-pub(crate) use chunk::chunk_id;
-pub(crate) use stored::StoredDimensions;
 pub use index::{Entry, list_index, root_prefix};
 pub use reader::{SpanPage, read_head, read_record, read_spans};
 pub use record::TraceRecord;
 pub use span::{Span, SpanEvent, SpanFlag, SpanKind, SpanLink};
+pub(crate) use stored::StoredDimensions;
 pub use timing::{MAX_HOLD, SETTLE_WINDOW};
 pub use unit::Key;
 pub use worker::{TraceIngestionWorker, TraceSettings, View};

@@ -52,10 +52,7 @@ impl TraceRecord {
             key: KeyParts::new("trace-recorded", tenant, [trace.as_str()]),
             revision: self.revision,
             occurred_at: at,
-            context: Bears::Of(Context {
-                trace_id: trace.clone(),
-                correlation_id: trace_correlation(tenant, trace),
-            }),
+            context: Bears::Of(Context { trace_id: trace.clone(), correlation_id: trace_correlation(tenant, trace) }),
             about: About {
                 subject: format!("TraceRecord/{trace}"),
                 partition_key: trace.to_string(),

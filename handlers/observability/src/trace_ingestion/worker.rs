@@ -36,7 +36,8 @@ impl TraceSettings {
         const LOW_BITS: f64 = (1u64 << 56) as f64;
         let Some(p) = self.sampling else { return true };
         let low = u64::from_str_radix(&trace.as_str()[18..], 16).unwrap_or(u64::MAX);
-        error_spans > 0 || low as f64 >= (1.0 - p) * LOW_BITS
+        // As integers: a double would round 56 bits.
+        error_spans > 0 || low >= ((1.0 - p) * LOW_BITS) as u64
     }
 }
 
