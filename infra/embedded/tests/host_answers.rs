@@ -170,7 +170,7 @@ async fn check_http(event: Value, mode: &'static str) {
         assert_eq!(reset, client["then"] == "connection reset", "{name}: reset");
     }
     assert_eq!(json!(stub.requests().len()), wanted["requests_to_handler"], "{name}: requests");
-    drop(host);
+    host.stop().await;
 }
 
 #[tokio::test]
@@ -264,4 +264,5 @@ async fn a_chunked_upload_is_not_forwarded() {
     let (raw, _) = talk(host.http_addr().unwrap(), &upload(9, true)).await;
     assert!(raw.starts_with(b"HTTP/1.1 500 "));
     assert!(stub.requests().is_empty());
+    host.stop().await;
 }
