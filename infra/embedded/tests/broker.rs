@@ -1,5 +1,7 @@
 //! What the embedded broker does of Service Bus, in a file and in memory (DESIGN 6 and 12).
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
 #[path = "broker/bed.rs"]
 mod bed;
 #[path = "broker/dead.rs"]

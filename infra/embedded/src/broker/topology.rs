@@ -30,7 +30,7 @@ impl Topology {
 }
 
 /// What the topic passes on to one worker, after whom the subscription is named:
-/// `(kind IN (…) AND NOT EXISTS(audience)) OR audience = '<worker>'` [A23].
+/// `(kind IN (…) AND NOT EXISTS(audience)) OR audience = '<worker>'` (A23).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Subscription {
     pub name: String,
