@@ -6,8 +6,11 @@ use opsloop_observability::{
     alert_evaluation::{self, AlertEvaluationWorker},
     feedback_creation::{self, FeedbackCreationWorker, FeedbackPolicies, FeedbackPolicy},
     incident_analysis::{self, IncidentAnalysisWorker, IncidentPolicies},
+    log_ingestion::{self, LogIngestionWorker},
     otlp::{self, ContentType},
+    quality_score::{self, QualityScoreWorker},
     slo_evaluation::{self, SloEvaluation},
+    trace_ingestion::{self, TraceIngestionWorker, TraceSettings},
 };
 use opsloop_shell::{
     Catalogue,
@@ -18,6 +21,10 @@ pub fn catalogue(settings: &WorkerSettings) -> Catalogue {
     let buckets = settings.metric_buckets;
     let feedback = FeedbackPolicy { signal_items: settings.signal_items };
     Catalogue::default()
+        .worker(TraceIngestionWorker { settings: TraceSettings::default() })
+        .endpoints(trace_ingestion::endpoints())
+        .worker(LogIngestionWorker)
+        .endpoints(log_ingestion::endpoints())
         .worker(AlertEvaluationWorker { buckets })
         .endpoints(alert_evaluation::endpoints())
         .worker(SloEvaluation { buckets })
@@ -26,6 +33,8 @@ pub fn catalogue(settings: &WorkerSettings) -> Catalogue {
         .endpoints(incident_analysis::endpoints())
         .worker(FeedbackCreationWorker { policies: FeedbackPolicies { default: feedback, ..Default::default() } })
         .endpoints(feedback_creation::endpoints())
+        .worker(QualityScoreWorker::default())
+        .endpoints(quality_score::endpoints())
 }
 
 /// OTLP for the shell's receiver.
