@@ -426,7 +426,7 @@ async fn every_message_twice_and_shuffled_has_one_effect_each() {
 }
 
 #[tokio::test]
-async fn a47_a_fact_continues_the_event_and_a_due_unit_is_a_root() {
+async fn a47_a52_a_fact_continues_the_event_and_a_due_unit_is_a_root() {
     let (world, _) = world();
     let sent = event("1", &Seen { wake: Some(at(START).plus_millis(15_000)), ..thing("a", 1) });
     world.send(&sent).await;
@@ -436,5 +436,5 @@ async fn a47_a_fact_continues_the_event_and_a_due_unit_is_a_root() {
     assert_eq!((facts[0].causation_depth, &facts[0].correlation_id), (1, &sent.correlation_id));
     assert_eq!((facts[1].causation_depth, facts[1].causation_id.as_ref()), (0, None));
     assert_ne!(facts[1].trace_id, sent.trace_id);
-    assert_eq!(facts[1].occurred_at, Timestamp::from_millis(at(START).millis() + 15_000)); // A52
+    assert_eq!(facts[1].occurred_at, Timestamp::from_millis(at(START).millis() + 15_000))
 }

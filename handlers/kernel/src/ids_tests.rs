@@ -61,7 +61,7 @@ fn fnd_01_alert_and_incident() {
 }
 
 #[test]
-fn fnd_01_ticks_effects_and_commands() {
+fn fnd_01_ticks_a50_effects_and_commands() {
     let tick = tick_id("AlertEvaluationWorker", SLOT);
     assert_eq!(tick.as_str(), "evt-30ca72b2-06c5-5ba7-bec6-25f6dc7a1e89");
     assert_eq!(page_id("AlertEvaluationWorker", SLOT, 7).as_str(), "evt-b955d8e0-2215-541b-a442-4b6f1f7201e5");
