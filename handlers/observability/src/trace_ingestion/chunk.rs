@@ -73,7 +73,7 @@ impl Packer {
         let mut packed = vec![];
         let mut open = vec![spans];
         while let Some(mut next) = open.pop() {
-            let (raw, marks) = self.encode(&next);
+            let (raw, marks) = self.encode(&mut next);
             let data = self.zstd.compress(&raw).map_err(Refusal::payload)?;
             let len = data.len().div_ceil(3) * 4;
             let fits = len <= CHUNK_BYTES_MAX && raw.len() <= CHUNK_RAW_MAX;
@@ -100,18 +100,22 @@ impl Packer {
         Loose { origin: self.origins.len() - 1, ..loose }
     }
 
-    fn encode(&self, spans: &[Loose]) -> (Vec<u8>, Marks) {
-        let mut chunk = Chunk::default();
+    /// The spans go behind the tables one by one: a chunk of them all would be a copy of them all.
+    fn encode(&self, spans: &mut [Loose]) -> (Vec<u8>, Marks) {
+        const SPANS_TAG: u32 = 3;
+        let mut tables = Chunk::default();
         let (mut origins, mut dimensions) = (BTreeMap::new(), BTreeMap::new());
         let mut marks = Marks::default();
-        for loose in spans {
-            let mut span = loose.span.clone();
+        for Loose { span, origin, dimensions: of } in spans.iter_mut() {
             marks.0.push(super::marks::mark(span.span_id, &span.hash));
-            span.origin = local(&mut origins, loose.origin, &self.origins, &mut chunk.origins);
-            span.dimensions = local(&mut dimensions, loose.dimensions, &self.dimensions, &mut chunk.dimensions);
-            chunk.spans.push(span);
+            span.origin = local(&mut origins, *origin, &self.origins, &mut tables.origins);
+            span.dimensions = local(&mut dimensions, *of, &self.dimensions, &mut tables.dimensions);
         }
-        (chunk.encode_to_vec(), marks)
+        let mut raw = tables.encode_to_vec();
+        for loose in spans.iter() {
+            prost::encoding::message::encode(SPANS_TAG, &loose.span, &mut raw);
+        }
+        (raw, marks)
     }
 }
 
