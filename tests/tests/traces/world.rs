@@ -272,7 +272,7 @@ impl World {
                 "input": input, "view": view, "at": at, "decision": decision,
             }));
         }
-        assert_eq!(key.parse::<W::Key>().as_ref(), Ok(&unit.key));
+        assert_eq!(key.parse::<W::Key>().ok().as_ref(), Some(&unit.key));
         let cause = Cause {
             spec: &W::SPEC,
             tenant: &unit.tenant,
