@@ -62,8 +62,8 @@ fn added(kind: SeriesKind, window: Window, points: &[&MetricPoint]) -> MetricPoi
     MetricPoint {
         count,
         avg: average(kind, points, count),
-        min: points.iter().map(|p| p.min).collect::<Option<Vec<_>>>().and_then(|v| v.into_iter().reduce(f64::min)),
-        max: points.iter().map(|p| p.max).collect::<Option<Vec<_>>>().and_then(|v| v.into_iter().reduce(f64::max)),
+        min: extreme(points, |p| p.min, f64::min),
+        max: extreme(points, |p| p.max, f64::max),
         quantiles: histogram.as_ref().and_then(HistogramValue::quantiles),
         histogram,
         exemplars: largest_exemplars(points.iter().flat_map(|p| &p.exemplars)),
@@ -84,6 +84,12 @@ fn average(kind: SeriesKind, points: &[&MetricPoint], count: f64) -> Option<f64>
     let populated = points.iter().filter(|p| p.count > 0.0);
     let parts = populated.map(|p| p.avg.map(|avg| avg * p.count)).collect::<Option<Vec<_>>>()?;
     Some(total(parts) / count)
+}
+
+/// Absent where a source that has values lacks it.
+fn extreme(points: &[&MetricPoint], of: fn(&MetricPoint) -> Option<f64>, wins: fn(f64, f64) -> f64) -> Option<f64> {
+    let populated = points.iter().filter(|p| p.count > 0.0);
+    populated.map(|p| of(p)).collect::<Option<Vec<_>>>()?.into_iter().reduce(wins)
 }
 
 fn merged(points: &[&MetricPoint]) -> Option<HistogramValue> {

@@ -3,9 +3,11 @@
 use serde::{Deserialize, Serialize};
 
 /// `counts` has one more than `bounds`: the last is what lies beyond them. Without bounds one count holds everything.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, prost::Message, Serialize, Deserialize)]
 pub struct Explicit {
+    #[prost(double, repeated, tag = "1")]
     pub bounds: Vec<f64>,
+    #[prost(uint64, repeated, tag = "2")]
     pub counts: Vec<u64>,
 }
 

@@ -5,23 +5,31 @@ use serde::{Deserialize, Serialize};
 
 /// Buckets on one side, from the first to the last that is not empty.
 pub const BUCKETS_MAX: usize = 160;
-/// What OTLP allows; beyond it a bound is no finite double.
+/// Scales that writers have: finer ones are brought down, at coarser ones every bucket goes beyond the doubles.
+const SCALE_MAX: i32 = 20;
 const SCALE_MIN: i32 = -10;
 
 /// Counts of consecutive buckets, the first with index `offset`.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, prost::Message, Serialize, Deserialize)]
 pub struct Buckets {
+    #[prost(sint32, tag = "1")]
     pub offset: i32,
+    #[prost(uint64, repeated, tag = "2")]
     pub counts: Vec<u64>,
 }
 
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, prost::Message, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Exponential {
+    #[prost(sint32, tag = "1")]
     pub scale: i32,
+    #[prost(double, tag = "2")]
     pub zero_threshold: f64,
+    #[prost(uint64, tag = "3")]
     pub zero_count: u64,
+    #[prost(message, required, tag = "4")]
     pub positive: Buckets,
+    #[prost(message, required, tag = "5")]
     pub negative: Buckets,
 }
 
@@ -109,6 +117,20 @@ pub fn log2_bound(index: i32, scale: i32) -> f64 {
 }
 
 impl Exponential {
+    /// As a writer sends it, brought to a form of bounded size.
+    pub fn new(scale: i32, zero_threshold: f64, zero_count: u64, positive: Buckets, negative: Buckets) -> Self {
+        let zero_threshold = if zero_threshold.is_finite() { zero_threshold.max(0.0) } else { 0.0 };
+        let [positive, negative] = [positive, negative].map(Buckets::trimmed);
+        let mut new = Self { scale: scale.clamp(SCALE_MIN, SCALE_MAX), zero_threshold, zero_count, positive, negative };
+        let finer = scale.saturating_sub(SCALE_MAX).clamp(0, 31).unsigned_abs();
+        let wide = new.positive.counts.len().max(new.negative.counts.len());
+        let halvings = wide.div_ceil(BUCKETS_MAX).next_power_of_two().trailing_zeros();
+        (new.positive, new.negative) = (new.positive.downscaled(finer), new.negative.downscaled(finer));
+        if halvings > 0 {
+            new = new.at_scale(new.scale.saturating_sub(halvings as i32)).unwrap_or(new);
+        }
+        new
+    }
     pub fn total(&self) -> u64 {
         self.zero_count.saturating_add(self.positive.total()).saturating_add(self.negative.total())
     }
@@ -135,11 +157,11 @@ impl Exponential {
         loop {
             agree_on_zero(&mut a, &mut b);
             let widest = union_width(&a.positive, &b.positive).max(union_width(&a.negative, &b.negative));
-            if widest <= BUCKETS_MAX || a.scale <= SCALE_MIN {
+            if widest <= BUCKETS_MAX {
                 break;
             }
-            // A threshold that was a bound may cut through a bucket of the next scale: agree again.
-            let next = a.scale - 1;
+            // Each step halves the width. A threshold that was a bound may cut through a wider bucket: agree again.
+            let next = a.scale.checked_sub(1)?;
             (a, b) = (a.at_scale(next)?, b.at_scale(next)?);
         }
         Some(Self {

@@ -7,6 +7,11 @@
 //! Left out on purpose: units are not converted, and explicit and exponential histograms never merge.
 
 pub mod bucket;
+mod compact;
+mod fold;
+mod group;
+mod ledger;
+pub mod raw;
 pub mod combine;
 pub mod explicit;
 pub mod exponential;

@@ -124,10 +124,12 @@ pub struct Quantiles {
     pub p99: f64,
 }
 
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, prost::Oneof, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum HistogramValue {
+    #[prost(message, tag = "5")]
     Explicit(Explicit),
+    #[prost(message, tag = "6")]
     Exponential(Exponential),
 }
 
@@ -153,6 +155,14 @@ impl HistogramValue {
         match self {
             Self::Explicit(h) => quantile::explicit_at_most(h, threshold),
             Self::Exponential(h) => quantile::exponential_at_most(h, threshold),
+        }
+    }
+    /// What was added since `earlier`; `None` where a bucket fell.
+    pub fn since(&self, earlier: &Self) -> Option<Self> {
+        match (self, earlier) {
+            (Self::Explicit(a), Self::Explicit(b)) => a.since(b).map(Self::Explicit),
+            (Self::Exponential(a), Self::Exponential(b)) => a.since(b).map(Self::Exponential),
+            _ => None,
         }
     }
     /// `None`: explicit and exponential never merge (SPEC 5.2.4).
