@@ -37,6 +37,8 @@ pub struct Request {
     pub now: Timestamp,
     /// The project of the caller where the body names none; local mode: `local`.
     pub project: Option<String>,
+    /// Of this deployment: in which stream the series of a metric lie (SPEC 5.2.4).
+    pub metric_buckets: u16,
 }
 impl Request {
     pub fn param(&self, name: &str) -> &str {

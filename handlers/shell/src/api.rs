@@ -58,6 +58,7 @@ pub async fn call(shell: &Shell, call: &Call<'_>) -> Result<Reply, Problem> {
         body: call.body.clone(),
         now: shell.ports.clock.now(),
         project: call.caller.project.clone(),
+        metric_buckets: shell.catalogue.metric_buckets(),
     };
     match endpoint.does {
         Does::Query(query) => {

@@ -57,7 +57,11 @@ impl<W: Worker> AnyWorker for W {
 pub struct Catalogue {
     workers: Vec<Box<dyn AnyWorker>>,
     endpoints: Vec<Endpoint>,
+    metric_buckets: Option<u16>,
 }
+
+/// Where a deployment sets none (SPEC 11).
+const METRIC_BUCKETS: u16 = 8;
 
 impl Catalogue {
     pub fn worker(mut self, worker: impl AnyWorker + 'static) -> Self {
@@ -67,6 +71,14 @@ impl Catalogue {
     pub fn endpoints(mut self, endpoints: impl IntoIterator<Item = Endpoint>) -> Self {
         self.endpoints.extend(endpoints);
         self
+    }
+    /// That of the workers: queries look for series where they are.
+    pub fn with_metric_buckets(mut self, buckets: u16) -> Self {
+        self.metric_buckets = Some(buckets);
+        self
+    }
+    pub fn metric_buckets(&self) -> u16 {
+        self.metric_buckets.unwrap_or(METRIC_BUCKETS)
     }
     pub fn workers(&self) -> impl Iterator<Item = &dyn AnyWorker> {
         self.workers.iter().map(Box::as_ref)

@@ -141,7 +141,8 @@ fn begin(state: &mut StreamState, point: &RawPoint, out: &mut Outcome) {
 
 /// The longest silent start leaves if it was silent for long enough.
 fn make_room(state: &mut StreamState, at_ns: i64) -> bool {
-    let silent = state.starts.iter().enumerate().min_by_key(|(_, s)| (s.time_ns, s.start_ns)).map(|(n, s)| (n, s.time_ns));
+    let silent =
+        state.starts.iter().enumerate().min_by_key(|(_, s)| (s.time_ns, s.start_ns)).map(|(n, s)| (n, s.time_ns));
     match silent {
         Some((n, last_ns)) if at_ns.saturating_sub(last_ns) >= SILENT_NS => {
             let gone = state.starts.remove(n);

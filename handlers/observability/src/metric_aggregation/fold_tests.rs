@@ -27,8 +27,7 @@ fn amounts(outcome: &Outcome) -> Vec<f64> {
 #[test]
 fn maw_01_a_long_lived_writer_seen_for_the_first_time_makes_no_spike() {
     let mut state = StreamState::default();
-    let points =
-        [("10:00:00", 100.0), ("10:01:00", 160.0), ("10:02:00", 220.0)].map(|(t, v)| point("09:00:00", t, v));
+    let points = [("10:00:00", 100.0), ("10:01:00", 160.0), ("10:02:00", 220.0)].map(|(t, v)| point("09:00:00", t, v));
     let out = run(&mut state, points.to_vec());
     assert_eq!(amounts(&out), [60.0, 60.0]);
     assert_eq!((out.resets, out.counts), (0, Counts::default()));
@@ -37,7 +36,8 @@ fn maw_01_a_long_lived_writer_seen_for_the_first_time_makes_no_spike() {
 
 #[test]
 fn maw_02_a_restart_counts_fully_and_a_clock_set_back_counts_nothing() {
-    let before = |start| [("10:00:00", 100.0), ("10:01:00", 160.0), ("10:02:00", 220.0)].map(|(t, v)| point(start, t, v));
+    let before =
+        |start| [("10:00:00", 100.0), ("10:01:00", 160.0), ("10:02:00", 220.0)].map(|(t, v)| point(start, t, v));
     for (old, new, sum, resets, dropped) in [
         ("09:00:00", "10:02:20", vec![30.0], 1, 0),
         ("-", "-", vec![30.0], 1, 0),

@@ -81,7 +81,12 @@ pub fn hash(groups: &[GroupPoint]) -> String {
         let by = id.group_by.as_deref().unwrap_or_default().join(",");
         let (key, content) = (id.group_key.canonical(), &point.content_hash);
         // Writing to a string cannot fail.
-        let _ = writeln!(text, "{:?}\u{1f}{by}\u{1f}{}\u{1f}{key}\u{1f}{unit}\u{1f}{content}", id.group_by.is_some(), id.kind.name());
+        let _ = writeln!(
+            text,
+            "{:?}\u{1f}{by}\u{1f}{}\u{1f}{key}\u{1f}{unit}\u{1f}{content}",
+            id.group_by.is_some(),
+            id.kind.name()
+        );
     }
     if text.is_empty() { text } else { sha256_hex(text.as_bytes()) }
 }

@@ -24,9 +24,14 @@ pub fn stream_of(metric: &str, buckets: u16) -> Stream {
     stream_of_bucket(ids::bucket(metric, buckets))
 }
 
-/// Chunk: the raw points of a batch part in a 1m window, `batch` being `batchId|part`.
-pub fn raw_id(window: Timestamp, batch: &str) -> String {
-    format!("{}{batch}", raw_prefix(window))
+/// Chunk: the raw points of a batch part in a 1m window.
+pub fn raw_id(window: Timestamp, batch_id: &str, part: u32) -> String {
+    format!("{}{}|{part}", raw_prefix(window), percent(batch_id))
+}
+/// The id of a chunk without the number of one of its own documents.
+pub fn chunk_of(id: &str) -> &str {
+    let end = id.match_indices('|').nth(3).map_or(id.len(), |(at, _)| at);
+    &id[..end]
 }
 pub fn raw_prefix(window: Timestamp) -> String {
     format!("{RAW}|{}|", padded(window))
@@ -178,6 +183,9 @@ mod tests {
         assert_eq!(window_of_mark(&dirty_id(window)), Some(window));
         assert_eq!(window_of_mark("dirty|7|1795255200000"), None);
         assert_eq!(window_of_mark(BUCKET), None);
+        let raw = raw_id(START, "ab|c", 3);
+        assert_eq!(raw, "raw|1795255200000|ab%7Cc|3");
+        assert_eq!((chunk_of(&raw), chunk_of(&part_id(&raw, 2))), (raw.as_str(), raw.as_str()));
         assert_eq!(window_of_carry(&part_id(&carry_id(START), 2)), Some(START));
         assert_eq!(points_id("a/b|c", window), "points|a%2Fb%7Cc|300000|1795255200000");
     }

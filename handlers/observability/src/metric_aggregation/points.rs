@@ -64,6 +64,12 @@ pub struct WindowPoints {
     pub groups: Vec<GroupPoint>,
 }
 
+/// All groups of one document in its parts, those that are gone too, as stored.
+pub fn groups_of(stored: &[Stored]) -> Result<Vec<GroupPoint>, Refusal> {
+    let parts = stored.iter().map(Stored::read::<PointsPart>).collect::<Result<Vec<_>, _>>()?;
+    Ok(whole(parts))
+}
+
 /// Puts the parts of documents together, in the order of their windows. `keep` says which points are wanted.
 pub fn assemble<'a>(
     parts: impl IntoIterator<Item = &'a Stored>,
@@ -74,22 +80,27 @@ pub fn assemble<'a>(
         let part: PointsPart = stored.read()?;
         windows.entry(part.window.start).or_default().push(part);
     }
-    Ok(windows.into_values().filter_map(|parts| whole(parts, keep)).collect())
+    let mut out = Vec::with_capacity(windows.len());
+    for parts in windows.into_values() {
+        let Some(window) = parts.first().map(|p| p.window) else { continue };
+        let groups: Vec<GroupPoint> = whole(parts).into_iter().filter(|g| !g.gone && keep(g)).collect();
+        if !groups.is_empty() {
+            out.push(WindowPoints { window, groups });
+        }
+    }
+    Ok(out)
 }
 
-fn whole(parts: Vec<PointsPart>, keep: &(dyn Fn(&GroupPoint) -> bool + Sync)) -> Option<WindowPoints> {
-    let first = parts.iter().find(|p| p.part == 0)?;
-    let (window, count) = (first.window, first.parts);
-    // A correction that is under way may have moved a group from one part to another: the newer revision counts.
+/// By group. A correction that is under way may have moved a group from one part to another: the newer revision counts.
+fn whole(parts: Vec<PointsPart>) -> Vec<GroupPoint> {
+    let count = parts.iter().find(|p| p.part == 0).map_or(0, |p| p.parts);
     let mut groups: BTreeMap<GroupId, GroupPoint> = BTreeMap::new();
     for group in parts.into_iter().filter(|p| p.part < count).flat_map(|p| p.groups) {
-        let newer = groups.get(&group.id).is_none_or(|seen| seen.point.revision < group.point.revision);
-        if newer && keep(&group) {
+        if groups.get(&group.id).is_none_or(|seen| seen.point.revision < group.point.revision) {
             groups.insert(group.id.clone(), group);
         }
     }
-    let groups: Vec<GroupPoint> = groups.into_values().filter(|g| !g.gone).collect();
-    (!groups.is_empty()).then_some(WindowPoints { window, groups })
+    groups.into_values().collect()
 }
 
 /// Lays groups out in parts of bounded size, each with its document id.

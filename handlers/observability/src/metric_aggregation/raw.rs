@@ -163,7 +163,8 @@ impl RawPoint {
     pub fn order(&self, other: &Self) -> Ordering {
         let times = (self.time_ns, self.start_ns).cmp(&(other.time_ns, other.start_ns));
         times.then_with(|| self.value.total_cmp(&other.value)).then_with(|| {
-            let distributions = [&self.distribution, &other.distribution].map(|d| d.as_ref().map(Distribution::sortable));
+            let distributions =
+                [&self.distribution, &other.distribution].map(|d| d.as_ref().map(Distribution::sortable));
             let [mine, theirs] = distributions;
             mine.partial_cmp(&theirs).unwrap_or(Ordering::Equal)
         })

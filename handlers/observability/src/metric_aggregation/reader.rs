@@ -6,7 +6,7 @@ use super::{
     names,
     points::{GroupPoint, WindowPoints, assemble},
 };
-use opsloop_kernel::{Order, Page, Scope, Stop, Stored, Stream, Timestamp};
+use opsloop_kernel::{Freshness, Order, Page, Scope, Stop, Stored, Stream, Timestamp, window::stale_after};
 
 /// Points documents read at once.
 const PAGE: usize = 50;
@@ -56,4 +56,12 @@ fn trailing(items: &[Stored]) -> usize {
     let window = |s: &Stored| s.document.id.0.splitn(5, '|').take(4).collect::<Vec<_>>().join("|");
     let last = items.last().map(window);
     items.iter().rev().take_while(|s| Some(window(s)) == last).count()
+}
+
+/// How old what was read is, for a reader that evaluates now (SPEC 3.11): `lagging` while aggregation itself is behind,
+/// `no_data` where it is not and there is nothing (A21).
+pub fn freshness(now: Timestamp, size_ms: i64, watermark: Option<Timestamp>, as_of: Timestamp) -> Freshness {
+    let limit = stale_after(size_ms);
+    let lagging = watermark.is_none_or(|w| now.millis_since(w) > limit.as_millis() as i64);
+    Freshness::at(now, as_of, limit, lagging)
 }
