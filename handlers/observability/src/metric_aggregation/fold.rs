@@ -191,7 +191,7 @@ fn whole(point: &RawPoint) -> Amount {
 fn since(point: &RawPoint, last: &RawPoint) -> Option<Amount> {
     match (&point.distribution, &last.distribution) {
         (Some(now), Some(then)) => now.since(then).map(Amount::Distribution),
-        _ => (point.value >= last.value).then(|| Amount::Number(point.value - last.value)),
+        _ => (point.value >= last.value).then_some(Amount::Number(point.value - last.value)),
     }
 }
 

@@ -55,7 +55,7 @@ fn a_group_that_has_nothing_any_more_is_announced_with_nothing_once() {
     assert_eq!(shown(&two.listed), [("b", 0.0, 2, true)]);
     let again = revise(WINDOW, vec![group("a", 1.0)], two.groups.clone(), Some(&announced(&two)));
     assert_eq!((again.changed, again.write), (false, false));
-    let three = revise(WINDOW, vec![group("a", 5.0)], two.groups, Some(&announced(&two)));
+    let three = revise(WINDOW, vec![group("a", 5.0)], two.groups.clone(), Some(&announced(&two)));
     assert_eq!(shown(&three.groups), [("a", 5.0, 3, false), ("b", 0.0, 2, true)]);
     assert_eq!(shown(&three.listed), [("a", 5.0, 3, false)]);
 }
