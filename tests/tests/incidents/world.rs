@@ -82,7 +82,7 @@ impl World {
             let input = self.worker.accept(&Incoming::Due(due)).unwrap().unwrap();
             for unit in IncidentAnalysisWorker::plan(&input).into_iter().flatten() {
                 let at = unit.due.unwrap();
-                self.settle(unit, &input, None, at).await;
+                let _ = self.settle(unit, &input, None, at).await;
             }
         }
         panic!("what is due never ends");
@@ -165,9 +165,9 @@ impl World {
     }
 
     /// Decides again on what there is now, as the shell does after a lost race.
-    pub async fn retry(&mut self, lost: Prepared) -> Decision {
+    pub async fn retry(&mut self, lost: Prepared) {
         let Prepared { unit, input, event, at, .. } = lost;
-        self.settle(unit, &input, event.as_ref(), at).await
+        let _ = self.settle(unit, &input, event.as_ref(), at).await;
     }
 
     pub async fn incidents(&self) -> Vec<Incident> {
