@@ -1,13 +1,14 @@
 //! What a tenant's policy decides, staleness, suppression, and what becomes due.
 
 use super::{events::*, world::*};
-use opsloop_kernel::{Store, ids};
+use opsloop_kernel::{DueUnits, ETag, Envelope, Moment, Store, Worker, ids, incoming::FoundDue, law};
 use opsloop_observability::{
     events::{IncidentStatus as S, kind},
     incident_analysis::{
-        IncidentPolicy,
-        incident::{EntryKind, SourceKind, doc, stream},
+        IncidentAnalysisWorker, IncidentPolicy,
+        incident::{EntryKind, Incident, Loaded, SourceKind, doc, stream},
         policy::GroupBy,
+        view::{SourceView, View},
     },
 };
 use serde_json::json;
@@ -309,4 +310,48 @@ async fn tenants_share_no_id_e2e_08() {
     let parts = ["alert", "alr-7:f00dfeed12345678", "1795255200000"];
     let other = opsloop_kernel::TenantId::parse("globex").unwrap();
     assert_ne!(w.incident().await.incident_id, ids::derived_id("inc", "incident", &other, parts));
+}
+
+#[tokio::test]
+async fn a_doubled_tick_changes_nothing_a62() {
+    let mut w = World::new();
+    w.deliver(&alert("alr-7", "10:00").fires()).await;
+    let id = w.incident().await.incident_id;
+    let due = DueUnits {
+        tick: at("10:00:30"),
+        tenant: tenant(),
+        stream: stream(),
+        found: vec![FoundDue { id: doc::incident(&id), at: at("10:00:30") }],
+    };
+    w.tick_with(&due).await;
+    let after = w.incident().await;
+    assert_eq!(after.plan.enrich_at, [at("10:02")]);
+    w.tick_with(&due).await;
+    assert_eq!(w.reasons[1..], ["nothing-new", "due-moved"]);
+    assert_eq!(w.incident().await, after);
+}
+
+/// The root of an event's unit when it has read nothing but that its correlation view names `related`.
+fn correlated_with(w: &World, related: &Incident, e: &Envelope) -> &'static str {
+    let (input, chains) = w.plan(e);
+    let unit = chains.into_iter().flatten().next().unwrap();
+    let loaded = Loaded { body: related.clone(), etag: ETag("1".into()), due: None, expires: None };
+    let view = SourceView { n: 1, correlated: Some(vec![loaded]), ..SourceView::default() };
+    let moment = Moment(e.occurred_at);
+    law::all::<IncidentAnalysisWorker>(&unit, &input, &View::Source(Box::new(view.clone())), moment).unwrap();
+    IncidentAnalysisWorker::decide(&unit, &input, &View::Source(Box::new(view)), moment).unwrap().reason
+}
+
+#[tokio::test]
+async fn people_join_by_trace_and_alerts_never_do_a25() {
+    let mut w = World::new();
+    w.deliver(&alert("alr-7", "10:00").fires()).await;
+    let mut i = w.incident().await;
+    let by_hand = json!({"title": "checkout is slow", "severity": "high", "moduleId": "mod-web"});
+    let by_hand = command("OpenIncident", "11:00", by_hand);
+    let by_alert = alert("alr-8", "11:00").fires();
+    assert_eq!(correlated_with(&w, &i, &by_hand), "attached");
+    assert_eq!(correlated_with(&w, &i, &by_alert), "opened");
+    i.status = S::Mitigated;
+    assert_eq!(correlated_with(&w, &i, &by_hand), "opened");
 }

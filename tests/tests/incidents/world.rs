@@ -78,14 +78,18 @@ impl World {
                 return;
             }
             let found = found.into_iter().map(|f| FoundDue { id: f.id, at: f.at }).collect();
-            let due = DueUnits { tick: until, tenant: tenant(), stream: stream(), found };
-            let input = self.worker.accept(&Incoming::Due(due)).unwrap().unwrap();
-            for unit in IncidentAnalysisWorker::plan(&input).into_iter().flatten() {
-                let at = unit.due.unwrap();
-                let _ = self.settle(unit, &input, None, at).await;
-            }
+            self.tick_with(&DueUnits { tick: until, tenant: tenant(), stream: stream(), found }).await;
         }
         panic!("what is due never ends");
+    }
+
+    /// What a tick hands over of one stream.
+    pub async fn tick_with(&mut self, due: &DueUnits) {
+        let input = self.worker.accept(&Incoming::Due(due.clone())).unwrap().unwrap();
+        for unit in IncidentAnalysisWorker::plan(&input).into_iter().flatten() {
+            let at = unit.due.unwrap();
+            let _ = self.settle(unit, &input, None, at).await;
+        }
     }
 
     async fn settle(&mut self, unit: Unit<Key>, input: &Input, event: Option<&Envelope>, at: Timestamp) -> Decision {
