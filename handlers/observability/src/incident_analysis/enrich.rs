@@ -2,7 +2,10 @@
 //! went before. It never delays opening: the incident is open when the evidence is looked for.
 
 use super::incident::{Incident, LastDeployment};
-use crate::events::{LogRefs, TraceRef, TraceStatus};
+use crate::{
+    events::{LogRefs, TraceRef, TraceStatus},
+    trace_ingestion::Entry,
+};
 use opsloop_kernel::{Timestamp, TraceId};
 use serde::{Deserialize, Serialize};
 use std::cmp::Reverse;
@@ -11,6 +14,10 @@ use std::cmp::Reverse;
 pub const LINEAGE_MAX: usize = 5;
 /// Traces are looked for from so long before `activeAt`.
 pub const LOOK_BACK_MS: i64 = 5 * 60_000;
+/// Of a trouble older than that the newest hours are looked through.
+pub const HOURS_MAX: i64 = 6;
+/// Entries of the index that are looked at of one hour; a busier module is judged by these.
+pub const ENTRIES_MAX: usize = 2_000;
 /// Services are named, not listed without end.
 pub const SERVICES_MAX: usize = 100;
 
@@ -36,10 +43,23 @@ pub struct TraceSeen {
     pub logs: LogRefs,
 }
 
+impl TraceSeen {
+    /// As the index has it; its logs are read for those that are named only.
+    pub(super) fn of(entry: Entry) -> Self {
+        Self {
+            trace_id: entry.trace_id,
+            root_span_name: Some(entry.root_span_name).filter(|name| !name.is_empty()),
+            status: entry.status,
+            duration_ms: entry.duration_ms,
+            services: entry.services,
+            logs: LogRefs::default(),
+        }
+    }
+}
+
 /// Errors first, then the longest, then the smallest id; the first five.
 pub fn foremost(mut traces: Vec<TraceSeen>) -> Vec<TraceSeen> {
     traces.sort_by(|a, b| rank(a).cmp(&rank(b)));
-    traces.dedup_by(|a, b| a.trace_id == b.trace_id);
     traces.truncate(LINEAGE_MAX);
     traces
 }

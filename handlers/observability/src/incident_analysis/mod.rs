@@ -26,6 +26,9 @@ pub mod policy;
 pub mod trigger;
 pub mod view;
 
+#[cfg(test)]
+mod tests;
+
 pub use api::{endpoints, open_incidents, read_incident, read_log};
 pub use ask::commands;
 pub use incident::Incident;

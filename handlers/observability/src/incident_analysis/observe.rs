@@ -3,15 +3,20 @@
 
 use super::{
     clear,
-    enrich::{self, Evidence},
+    enrich::{self, Evidence, TraceSeen},
     incident::{Cleared, Group, Incident, LastDeployment, Loaded, Root, SourceKind, doc, stream},
     input::{Clear, Ends, Said, Trigger},
     policy::IncidentPolicy,
     trigger,
     view::{IncidentView, SourceView, View},
 };
-use opsloop_kernel::{DocId, Scope, Stop, Timestamp};
+use crate::{
+    log_ingestion,
+    trace_ingestion::{Entry, index, list_index},
+};
+use opsloop_kernel::{DocId, Scope, Stop, Timestamp, TraceId, window::HOUR_MS};
 use serde::de::DeserializeOwned;
+use std::collections::BTreeMap;
 
 /// Incidents of one episode that operators may have resolved while it went on.
 const EPISODE_INCIDENTS_MAX: u32 = 1_000;
@@ -111,6 +116,29 @@ pub(super) async fn incident(
 
 async fn evidence(scope: &Scope<'_>, i: &Incident, at: Timestamp) -> Result<Evidence, Stop> {
     let deployed = deployment(scope, i.environment.as_deref(), i.module_id.as_deref()).await?;
-    let _ = at;
-    Ok(Evidence { traces: enrich::foremost(vec![]), deployed })
+    let Some(module) = i.module_id.as_deref() else { return Ok(Evidence { traces: vec![], deployed }) };
+    let mut traces =
+        enrich::foremost(indexed(scope, module, i.active_at.plus_millis(-enrich::LOOK_BACK_MS), at).await?);
+    for trace in &mut traces {
+        trace.logs = log_ingestion::log_refs(scope, &trace.trace_id).await?;
+    }
+    Ok(Evidence { traces, deployed })
+}
+
+/// The traces of a module that were announced from then to then, each as its newest revision says.
+async fn indexed(scope: &Scope<'_>, module: &str, from: Timestamp, until: Timestamp) -> Result<Vec<TraceSeen>, Stop> {
+    let prefix = index::module_prefix(Some(module));
+    let earliest = until.plus_millis(-(enrich::HOURS_MAX - 1) * HOUR_MS);
+    let mut hour = from.max(earliest).floor_to(HOUR_MS, 0);
+    let mut newest: BTreeMap<TraceId, Entry> = BTreeMap::new();
+    while hour <= until {
+        for entry in list_index(scope, hour, &prefix, enrich::ENTRIES_MAX).await? {
+            let within = from <= entry.at && entry.at <= until;
+            if within && newest.get(&entry.trace_id).is_none_or(|known| known.revision < entry.revision) {
+                newest.insert(entry.trace_id.clone(), entry);
+            }
+        }
+        hour = hour.plus_millis(HOUR_MS);
+    }
+    Ok(newest.into_values().map(TraceSeen::of).collect())
 }
