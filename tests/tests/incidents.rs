@@ -2,6 +2,8 @@
 
 #[path = "incidents/api.rs"]
 mod api;
+#[path = "incidents/enrichment.rs"]
+mod enrichment;
 #[path = "incidents/events.rs"]
 mod events;
 #[path = "incidents/golden.rs"]
