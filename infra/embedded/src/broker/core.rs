@@ -111,7 +111,12 @@ impl Core {
     pub fn receive(&mut self, the_box: i64, max: usize, now: Timestamp) -> rusqlite::Result<Vec<Held>> {
         let until = now.plus(self.settings.lock).floor_millis();
         let transaction = begin(&mut self.connection)?;
-        let buried = wake(&transaction, the_box, self.max_deliveries, now.millis())?;
+        // What dies dies in the living box: dead letters are there when that has been brought to this instant.
+        let living = the_box & !1;
+        let mut buried = wake(&transaction, living, self.max_deliveries, now.millis())?;
+        if the_box != living {
+            buried = buried.or(wake(&transaction, the_box, self.max_deliveries, now.millis())?);
+        }
         let mut found = sql::active(&transaction, the_box, max)?;
         for held in &mut found {
             held.delivered.deliveries += 1;
@@ -120,11 +125,15 @@ impl Core {
             sql::lock(&transaction, held.lock, until.millis())?;
         }
         if found.is_empty() {
-            let next = sql::next_wake(&transaction, the_box)?.unwrap_or(NEVER);
-            self.boxes.close(the_box, next);
+            let next = sql::next_wake(&transaction, the_box)?.into_iter().chain(sql::next_wake(&transaction, living)?);
+            self.boxes.close(the_box, next.min().unwrap_or(NEVER));
         }
         transaction.commit()?;
         self.boxes.open(buried);
+        if !found.is_empty() {
+            // What is locked now may be dead when the lock ends: who waits for dead letters looks again then.
+            self.boxes.open([living + 1]);
+        }
         Ok(found)
     }
 

@@ -109,6 +109,28 @@ both! {
         assert!(listed(bed, "otlp-traces", -1, 9).await.is_empty());
     }
 
+    async fn who_waits_for_dead_letters_gets_what_a_lock_kills_when_it_runs_out(bed: &Bed) {
+        bed.send(&[queued("a")]).await;
+        for _ in 0..4 {
+            let held = bed.one(&queue()).await;
+            bed.broker.abandon(held.lock).await.unwrap();
+        }
+        bed.one(&queue()).await;
+        let graves = graves(&queue());
+        assert!(bed.take(&graves, 9).await.is_empty());
+        bed.advance(LOCK);
+        assert_eq!(ids(&bed.take(&graves, 9).await), ["a"], "nobody looked into the queue itself");
+        // Also where there was nothing to wait for when it looked last.
+        bed.broker.complete(bed.broker.peek(&graves, -1, 9).await.unwrap()[0].lock).await.unwrap();
+        bed.send(&[queued("b")]).await;
+        assert!(bed.take(&graves, 9).await.is_empty());
+        for _ in 0..5 {
+            bed.one(&queue()).await;
+            bed.advance(LOCK);
+        }
+        assert_eq!(ids(&bed.take(&graves, 9).await), ["b"]);
+    }
+
     async fn dead_letters_are_never_removed_by_time(bed: &Bed) {
         bed.send(&[queued("a")]).await;
         die(bed, &queue()).await;
