@@ -7,6 +7,7 @@ use opsloop_observability::{
     feedback_creation::{self, FeedbackCreationWorker, FeedbackPolicies, FeedbackPolicy},
     incident_analysis::{self, IncidentAnalysisWorker, IncidentPolicies},
     log_ingestion::{self, LogIngestionWorker},
+    metric_aggregation::{self, MetricAggregationWorker},
     otlp::{self, ContentType},
     quality_score::{self, QualityScoreWorker},
     slo_evaluation::{self, SloEvaluation},
@@ -25,6 +26,8 @@ pub fn catalogue(settings: &WorkerSettings) -> Catalogue {
         .endpoints(trace_ingestion::endpoints())
         .worker(LogIngestionWorker)
         .endpoints(log_ingestion::endpoints())
+        .worker(MetricAggregationWorker { metric_buckets: buckets })
+        .endpoints(metric_aggregation::endpoints())
         .worker(AlertEvaluationWorker { buckets })
         .endpoints(alert_evaluation::endpoints())
         .worker(SloEvaluation { buckets })

@@ -1,6 +1,6 @@
 //! Feedback items (SPEC 5.7.2).
 
-use super::{Ref, RootCause, RuntimeSignal, Severity};
+use super::{Ref, Severity};
 use opsloop_kernel::{Timestamp, TraceId};
 use serde::{Deserialize, Serialize};
 
