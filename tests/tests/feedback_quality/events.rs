@@ -1,7 +1,10 @@
 //! Envelopes as the producers make them.
 
 use opsloop_kernel::{Body, Container, Document, Envelope, Stream, TenantId, Timestamp, TraceId, ids, window::HOUR_MS};
-use opsloop_observability::events::kind;
+use opsloop_observability::{
+    events::kind,
+    slo_evaluation::{self, SloStatus},
+};
 use serde_json::{Value, json};
 
 /// `10:30`, `10:30:15`, or an instant whole; the day is the 21st of November 2026.
@@ -122,4 +125,30 @@ pub fn index_entry(n: usize, hour: &str) -> (Stream, Document) {
     let id = format!("{}|{}|{trace}", hash(&["cart"]), hash(&["cart", "GET /cart"]));
     let stream = Stream::new(Container::Telemetry, format!("traces-by/{hour}/{part}"));
     (stream, Document::new(id, "trace-index", &json!({})))
+}
+
+/// The command that saves an SLO of the project `shop`.
+pub fn slo(id: &str) -> Value {
+    let total = json!({"metricName": "http.server.requests"});
+    let bad =
+        json!({"metricName": "http.server.requests", "matchers": [{"label": "status", "op": "=~", "value": "5.."}]});
+    json!({
+        "sloId": id, "projectId": "shop", "name": "cart", "objective": 0.999, "period": {"type": "Rolling", "days": 30},
+        "sli": {"type": "RequestRatio", "total": total, "bad": bad},
+    })
+}
+
+/// What SLO evaluation stores of a minute.
+pub fn status(id: &str, minute: &str, remaining: f64, stale: bool) -> (Stream, Document) {
+    let minute = at(minute);
+    let status: SloStatus = serde_json::from_value(json!({
+        "sloId": id, "asOf": minute.plus_millis(-60_000), "minute": minute, "goodEvents": 990.0, "totalEvents": 1000.0,
+        "budgetTotal": 1.0, "budgetConsumed": 1.0 - remaining, "budgetRemaining": remaining, "burnRates": {},
+        "activeRules": [], "omittedRules": [], "exhausted": false, "insufficientData": false,
+        "firstEvaluatedAt": minute, "revision": 1,
+        "freshness": {"asOf": minute.plus_millis(-60_000), "lagMs": 60_000, "stale": stale},
+        "lastFreshAt": if stale { minute.plus_millis(-60_000) } else { minute },
+    }))
+    .unwrap();
+    (slo_evaluation::documents::stream(), status.document())
 }

@@ -1,11 +1,13 @@
 //! Scenarios of SPEC 5.8.7, and when what is computed (SPEC 5.8.1, 3.4, 3.8).
 
 use super::{
-    events::{anomaly, at, event, recorded, resolved, resolved_with, tenant},
+    events::{anomaly, at, event, recorded, resolved, resolved_with, slo, status, tenant},
     world::World,
 };
 use opsloop_kernel::{
-    Container, Document, Envelope, Stream, ids,
+    Container, Document, Envelope, Stream,
+    http::Method,
+    ids,
     window::{DAY_MS, HOUR_MS},
 };
 use opsloop_observability::{
@@ -30,6 +32,65 @@ fn of_hour<'a>(world: &'a World, start: &str) -> Vec<&'a Envelope> {
     let start = json!(at(start));
     let is = |e: &&Envelope| e.payload.0["windowStart"] == start && e.payload.0["windowSizeMs"] == HOUR_MS;
     world.told(COMPUTED).into_iter().filter(is).collect()
+}
+
+/// A project with an SLO that evaluation finds so at each of these minutes.
+async fn with_slo(start: &str, minutes: &[(&str, f64, bool)]) -> World {
+    let world = World::at(start);
+    let answer = world.call(Method::Post, "/v1/slos", slo("slo-cart")).await.unwrap();
+    assert_eq!(answer.status, 201, "{answer:?}");
+    for (minute, remaining, stale) in minutes {
+        let (stream, document) = status("slo-cart", minute, *remaining, *stale);
+        world.put(stream, vec![document]).await;
+    }
+    world
+}
+
+#[tokio::test]
+async fn qsw_01_an_slo_with_its_whole_budget_is_scored_without_any_item() {
+    let mut world = with_slo("10:20", &[("10:59", 1.0, false), ("11:00", 1.0, false), ("11:01", 0.5, false)]).await;
+    world.run_until(at("11:05")).await;
+    let score = hour(&world, "10:00").await;
+    assert_eq!(score.announced.overall, 100.0);
+    assert_eq!(score.announced.inputs.slos, 1);
+    assert_eq!((score.freshness.stale, score.freshness.as_of), (false, at("10:59")));
+    assert_eq!(of_hour(&world, "10:00").len(), 1);
+    assert!(world.items("shop").await.is_empty());
+}
+
+#[tokio::test]
+async fn qsw_04_an_slo_with_a_quarter_of_its_budget() {
+    let mut world = with_slo("10:20", &[("10:30", 0.25, false), ("10:31", 0.9, false)]).await;
+    world.tell(&resolved("inc-1", "10:30", Some("art-9"))).await;
+    world.run_until(at("10:31")).await;
+    let score = hour(&world, "10:00").await;
+    assert_eq!((reliability(&score), score.announced.overall), (60.37, 88.11));
+    assert_eq!(score.announced.dimensions[&FeedbackCategory::Reliability].evidence, 2);
+}
+
+#[tokio::test]
+async fn a_stale_slo_gives_its_last_fresh_value_and_the_score_says_so() {
+    let mut world = with_slo("10:20", &[("10:59", 0.25, false), ("11:00", 0.0, true)]).await;
+    world.run_until(at("11:05")).await;
+    let score = hour(&world, "10:00").await;
+    assert_eq!(reliability(&score), 70.0);
+    assert_eq!((score.freshness.stale, score.freshness.as_of), (true, at("10:58")));
+    assert!(of_hour(&world, "10:00")[0].freshness.as_ref().unwrap().stale);
+    assert_eq!(world.counted.of("worker_stale_results_total"), 1.0);
+    // An hour later nothing newer has come: the same value, still stale.
+    world.run_until(at("12:05")).await;
+    assert!(hour(&world, "11:00").await.freshness.stale);
+}
+
+#[tokio::test]
+async fn an_slo_that_was_never_evaluated_is_no_input_and_keeps_its_project_awake() {
+    let mut world = with_slo("10:20", &[]).await;
+    world.run_until(at("11:06")).await;
+    assert!(world.ledgers("shop", HOUR_MS).await.is_empty());
+    let (stream, document) = status("slo-cart", "12:00", 0.5, false);
+    world.put(stream, vec![document]).await;
+    world.run_until(at("12:06")).await;
+    assert_eq!(reliability(&hour(&world, "11:00").await), 80.0);
 }
 
 #[tokio::test]
@@ -102,7 +163,7 @@ async fn qsw_06_an_open_incident_weighs_until_it_is_resolved() {
     let cause = json!({"category": "unknown", "summary": "?", "artifactId": "art-9"});
     let body = json!({"actor": "ann", "rootCause": cause});
     let path = format!("/v1/incidents/{id}/resolve");
-    let answer = world.call(opsloop_kernel::http::Method::Post, &path, body).await.unwrap();
+    let answer = world.call(Method::Post, &path, body).await.unwrap();
     assert_eq!(answer.status, 200, "{answer:?}");
     world.run_until(at("11:06")).await;
     let closed = hour(&world, "10:00").await;
@@ -114,7 +175,7 @@ async fn qsw_06_an_open_incident_weighs_until_it_is_resolved() {
 }
 
 async fn incident_id(world: &World) -> String {
-    let answer = world.call(opsloop_kernel::http::Method::Get, "/v1/incidents", json!({})).await.unwrap();
+    let answer = world.call(Method::Get, "/v1/incidents", json!({})).await.unwrap();
     answer.body.0["items"][0]["incidentId"].as_str().expect("an incident").to_owned()
 }
 

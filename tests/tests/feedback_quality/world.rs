@@ -22,6 +22,7 @@ use opsloop_observability::{
         self, QualityScoreWorker, Zones, project,
         score::{Ledger, QualityScore, prefix},
     },
+    slo_evaluation::{self, SloEvaluation},
 };
 use opsloop_shell::{
     Catalogue, Jitter, Ports, Shell,
@@ -84,9 +85,11 @@ pub fn catalogue(policy: FeedbackPolicy, zones: Zones) -> Catalogue {
         .worker(FeedbackCreationWorker { policies: FeedbackPolicies { default: policy, ..Default::default() } })
         .worker(QualityScoreWorker { zones })
         .worker(IncidentAnalysisWorker::default())
+        .worker(SloEvaluation { buckets: 8 })
         .endpoints(feedback_creation::endpoints())
         .endpoints(quality_score::endpoints())
         .endpoints(incident_analysis::endpoints())
+        .endpoints(slo_evaluation::endpoints())
 }
 
 impl World {
@@ -170,7 +173,10 @@ impl World {
             return;
         }
         for worker in self.shell.catalogue.workers() {
-            let Some(trigger) = worker.spec().timer() else { continue };
+            // There are no metrics here: what SLOs say is put into the store.
+            let Some(trigger) = worker.spec().timer().filter(|_| worker.spec().name != "SloEvaluation") else {
+                continue;
+            };
             let Source::Timer { cadence_s, offset_s, .. } = trigger.source else { continue };
             if now.floor_to(i64::from(cadence_s) * 1000, i64::from(offset_s) * 1000) == now {
                 let ticked =

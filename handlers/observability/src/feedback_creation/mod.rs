@@ -169,3 +169,6 @@ fn closed_hours(due: &DueUnits) -> Vec<Chain<Key>> {
     }
     chains
 }
+
+#[cfg(test)]
+mod laws;

@@ -66,7 +66,7 @@ async fn window_view(
         items,
         partial: more_items || more_incidents,
         incidents,
-        slos: slos::at(&project.project_id, at, scope).await?,
+        slos: slos::at(&project.project_id, window.end, task.due, scope).await?,
     })
 }
 

@@ -101,11 +101,15 @@ impl Project {
         self.drop_what_closes();
     }
 
-    /// What is at its close by the newest instant heard of needs no bringing forward: so an outage piles up nothing.
+    /// What is at its close by the newest instant heard of needs no bringing forward, and what was sealed meanwhile is
+    /// not revised any more: so an outage piles up nothing.
     fn drop_what_closes(&mut self) {
-        let Some(newest) = self.tasks.iter().map(|t| t.due).max() else { return };
+        let Some(heard) = self.tasks.iter().map(|t| t.due).max() else { return };
+        let newest = self.hours.newest.unwrap_or(Timestamp::EPOCH);
         let tasks = std::mem::take(&mut self.tasks);
-        let stays = |t: &Task| self.has_closed(&t.window) || t.window.closes_at() > newest;
+        let stays = |t: &Task| {
+            if self.has_closed(&t.window) { !t.window.is_sealed(newest) } else { t.window.closes_at() > heard }
+        };
         self.tasks = tasks.into_iter().filter(stays).collect();
     }
 

@@ -8,6 +8,7 @@ use super::{
 };
 use crate::{
     metric_aggregation::with_definitions,
+    quality_score,
     series::{Held, held::save, source},
 };
 use opsloop_kernel::{Decision, Envelope, Halt, Moment, Refusal, Stored, Timestamp, ids::derived_id};
@@ -99,10 +100,15 @@ fn saved(view: &SloView, slo: &SloDefinition, at: Timestamp) -> Decision {
     let due = running.and_then(|h| h.due).or_else(|| stored.is_live().then(|| GRID.after(at)));
     let root = running.map_or_else(|| Root::of(&slo.slo_id), |h| h.body.clone());
     let body = json!({"sloId": slo.slo_id, "version": version, "nextSlot": due});
-    Decision::because("slo-saved")
+    let decision = Decision::because("slo-saved")
         .write(save(root.document(due), view.root.as_ref()))
         .write(save(stored.document(), view.slo.as_ref()))
-        .answer(if old.is_some() { 200 } else { 201 }, &body)
+        .answer(if old.is_some() { 200 } else { 201 }, &body);
+    // No event tells quality of an SLO that is well.
+    match &slo.project_id {
+        Some(project) => decision.write(quality_score::notice(project, at)),
+        None => decision,
+    }
 }
 
 /// The SLO is gone with its next slot, which closes its episodes (SPEC 5.4.6).
