@@ -1,7 +1,5 @@
 //! Feedback and quality on a real store, through the shell (SPEC 5.7, 5.8): events, ticks, deferrals, dead letters.
 
-#[path = "feedback_quality/bus.rs"]
-mod bus;
 #[path = "feedback_quality/events.rs"]
 mod events;
 #[path = "feedback_quality/feedback.rs"]
@@ -10,7 +8,5 @@ mod feedback;
 mod http;
 #[path = "feedback_quality/quality.rs"]
 mod quality;
-#[path = "feedback_quality/store.rs"]
-mod store;
 #[path = "feedback_quality/world.rs"]
 mod world;

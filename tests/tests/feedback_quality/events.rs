@@ -2,8 +2,9 @@
 
 use opsloop_kernel::{Body, Container, Document, Envelope, Stream, TenantId, Timestamp, TraceId, ids, window::HOUR_MS};
 use opsloop_observability::{
-    events::kind,
+    events::{TraceStatus, kind},
     slo_evaluation::{self, SloStatus},
+    trace_ingestion::{Entry, index, root_prefix},
 };
 use serde_json::{Value, json};
 
@@ -118,13 +119,19 @@ pub fn recorded(n: usize, revision: u32, when: Timestamp) -> Envelope {
 
 /// The entry of a trace in the index of its hour (SPEC 5.1.5).
 pub fn index_entry(n: usize, hour: &str) -> (Stream, Document) {
-    let hash = |parts: &[&str]| ids::digest(parts).chars().take(16).collect::<String>();
-    let trace = trace_id(n);
-    let hour = at(hour).floor_to(HOUR_MS, 0).millis();
-    let part = u8::from_str_radix(&trace.as_str()[..2], 16).unwrap() % 4;
-    let id = format!("{}|{}|{trace}", hash(&["cart"]), hash(&["cart", "GET /cart"]));
-    let stream = Stream::new(Container::Telemetry, format!("traces-by/{hour}/{part}"));
-    (stream, Document::new(id, "trace-index", &json!({})))
+    let (trace_id, at) = (trace_id(n), at(hour));
+    let entry = Entry {
+        trace_id: trace_id.clone(),
+        revision: 1,
+        status: TraceStatus::Ok,
+        duration_ms: 5,
+        services: vec!["cart".into()],
+        module_id: Some("cart".into()),
+        root_span_name: "GET /cart".into(),
+        at,
+    };
+    let id = format!("{}{trace_id}", root_prefix(Some("cart"), "GET /cart"));
+    (index::stream_of(&trace_id, at), Document::new(id, index::KIND, &entry))
 }
 
 /// The command that saves an SLO of the project `shop`.

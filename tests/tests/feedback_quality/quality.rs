@@ -41,7 +41,7 @@ async fn with_slo(start: &str, minutes: &[(&str, f64, bool)]) -> World {
     assert_eq!(answer.status, 201, "{answer:?}");
     for (minute, remaining, stale) in minutes {
         let (stream, document) = status("slo-cart", minute, *remaining, *stale);
-        world.put(stream, vec![document]).await;
+        world.put(stream, document).await;
     }
     world
 }
@@ -76,7 +76,7 @@ async fn a_stale_slo_gives_its_last_fresh_value_and_the_score_says_so() {
     assert_eq!(reliability(&score), 70.0);
     assert_eq!((score.freshness.stale, score.freshness.as_of), (true, at("10:58")));
     assert!(of_hour(&world, "10:00")[0].freshness.as_ref().unwrap().stale);
-    assert_eq!(world.counted.of("worker_stale_results_total"), 1.0);
+    assert_eq!(world.inner.recorded.sum(&["worker_stale_results_total"]), 1.0);
     // An hour later nothing newer has come: the same value, still stale.
     world.run_until(at("12:05")).await;
     assert!(hour(&world, "11:00").await.freshness.stale);
@@ -88,7 +88,7 @@ async fn an_slo_that_was_never_evaluated_is_no_input_and_keeps_its_project_awake
     world.run_until(at("11:06")).await;
     assert!(world.ledgers("shop", HOUR_MS).await.is_empty());
     let (stream, document) = status("slo-cart", "12:00", 0.5, false);
-    world.put(stream, vec![document]).await;
+    world.put(stream, document).await;
     world.run_until(at("12:06")).await;
     assert_eq!(reliability(&hour(&world, "11:00").await), 80.0);
 }
@@ -117,6 +117,7 @@ async fn qsw_02_an_item_is_scored_at_the_next_full_minute() {
 async fn qsw_03_seven_days_later_it_weighs_half() {
     let mut world = World::at("2026-11-14T10:29:00Z");
     world.tell(&resolved("inc-1", "2026-11-14T10:30:00Z", Some("art-9"))).await;
+    world.jump("2026-11-21T10:59:30Z");
     world.run_until(at("11:06")).await;
     let score = hour(&world, "10:00").await;
     assert_eq!((reliability(&score), score.announced.overall), (91.62, 97.49));
@@ -127,7 +128,7 @@ async fn qsw_05_an_artifact_of_a_suspected_deployment() {
     let mut world = World::at("10:29");
     let deployed = json!({"deploymentId": "dep-1", "completedAt": at("10:00"), "artifactId": "art-9"});
     let incidents = Stream::new(Container::State, "incidents");
-    world.put(incidents, vec![Document::new("deployed|prod|mod-api", "deployed", &deployed)]).await;
+    world.put(incidents, Document::new("deployed|prod|mod-api", "deployed", &deployed)).await;
     let e = resolved_with("inc-1", "10:30", json!({"suspectedDeploymentId": "dep-1"}), json!({}));
     world.tell(&e).await;
     world.run_until(at("10:35")).await;
@@ -233,7 +234,7 @@ async fn qsw_08_a_late_item_revises_its_window_and_those_after_it() {
     world.tell(&resolved("inc-0", "09:30", Some("art-9"))).await;
     world.run_until(at("12:20")).await;
     let before = [hour(&world, "09:00").await, hour(&world, "10:00").await, hour(&world, "11:00").await];
-    world.publish(&resolved("inc-1", "10:30", Some("art-9")));
+    world.publish(&resolved("inc-1", "10:30", Some("art-9"))).await;
     world.run_until(at("12:22")).await;
 
     assert_eq!(hour(&world, "09:00").await, before[0], "it ended before the item came to be");
@@ -257,11 +258,13 @@ async fn qsw_08_a_late_item_revises_its_window_and_those_after_it() {
 async fn qsw_08_two_days_later_the_window_stays_as_it_is() {
     let mut world = World::at("09:29");
     world.tell(&resolved("inc-0", "09:30", Some("art-9"))).await;
+    world.run_until(at("11:10")).await;
+    world.jump("2026-11-23T09:19:00Z");
     world.run_until(at("2026-11-23T11:20:00Z")).await;
     let old = hour(&world, "10:00").await;
     let sealed = hour(&world, "2026-11-22T09:00:00Z").await;
     let edge = hour(&world, "2026-11-22T10:00:00Z").await;
-    world.publish(&resolved("inc-1", "10:30", Some("art-9")));
+    world.publish(&resolved("inc-1", "10:30", Some("art-9"))).await;
     world.run_until(at("2026-11-23T11:22:00Z")).await;
     assert_eq!(hour(&world, "10:00").await, old);
     assert_eq!(hour(&world, "2026-11-22T09:00:00Z").await, sealed);
@@ -302,12 +305,14 @@ async fn days_are_those_of_the_tenants_time_zone() {
     let zones = Zones([("acme".to_owned(), "Europe/Berlin".to_owned())].into());
     let mut world = World::with("2026-10-25T10:00:00Z", FeedbackPolicy::default(), zones);
     world.tell(&resolved("inc-1", "2026-10-25T10:30:00Z", Some("art-9"))).await;
+    world.jump("2026-10-25T23:04:00Z");
     world.run_until(at("2026-10-25T23:04:30Z")).await;
     assert!(world.ledgers("shop", DAY_MS).await.is_empty());
     world.run_until(at("2026-10-25T23:06:00Z")).await;
     let day = world.score("shop", DAY_MS, "2026-10-24T22:00:00Z").await.unwrap();
     assert_eq!((day.announced.window_size_ms, day.announced.overall), (DAY_MS, 95.18));
     assert_eq!(day.computed_at, at("2026-10-25T23:05:00Z"), "the day had 25 hours");
+    world.jump("2026-10-26T23:04:00Z");
     world.run_until(at("2026-10-26T23:06:00Z")).await;
     let next = world.score("shop", DAY_MS, "2026-10-25T23:00:00Z").await.unwrap();
     assert_eq!(next.announced.previous_overall, Some(95.18));
@@ -317,9 +322,10 @@ async fn days_are_those_of_the_tenants_time_zone() {
 async fn a_late_item_revises_its_day_too() {
     let mut world = World::at("09:29");
     world.tell(&resolved("inc-0", "09:30", Some("art-9"))).await;
+    world.jump("2026-11-22T00:19:00Z");
     world.run_until(at("2026-11-22T00:20:00Z")).await;
     let before = world.score("shop", DAY_MS, "2026-11-21T00:00:00Z").await.unwrap();
-    world.publish(&resolved("inc-1", "23:30", Some("art-9")));
+    world.publish(&resolved("inc-1", "23:30", Some("art-9"))).await;
     world.run_until(at("2026-11-22T00:22:00Z")).await;
     let after = world.score("shop", DAY_MS, "2026-11-21T00:00:00Z").await.unwrap();
     assert_eq!((before.announced.revision, after.announced.revision), (1, 2));
@@ -331,14 +337,12 @@ async fn fnd_10_what_was_missed_is_computed_in_order_and_not_beyond_a_day() {
     let mut world = World::at("09:29");
     world.tell(&resolved("inc-0", "09:30", Some("art-9"))).await;
     world.run_until(at("11:10")).await;
-    world.no_ticks = true;
-    world.run_until(at("2026-11-22T14:59:00Z")).await;
-    world.no_ticks = false;
+    world.jump("2026-11-22T14:59:30Z");
     world.run_until(at("2026-11-22T15:00:00Z")).await;
     let ledgers = world.ledgers("shop", HOUR_MS).await;
     let skipped = ledgers.iter().filter(|l| l.status == Status::Skipped).count();
     assert_eq!(skipped, 3, "11:00 to 14:00: their closes lie more than 24 h before the tick");
-    assert_eq!(world.counted.of("slots_skipped_total"), 3.0);
+    assert_eq!(world.inner.recorded.sum(&["slots_skipped_total"]), 3.0);
     assert_eq!(hour(&world, "14:00").await.computed_at, at("15:05"), "the moment is that of the close");
     let told = world.told(COMPUTED).into_iter().filter(|e| e.payload.0["windowSizeMs"] == HOUR_MS);
     let starts: Vec<_> = told.map(|e| e.payload.0["windowStart"].clone()).collect();
@@ -354,9 +358,7 @@ async fn a_skipped_hour_that_was_brought_forward_keeps_its_score() {
     let mut world = World::at("09:29");
     world.tell(&resolved("inc-0", "09:30", Some("art-9"))).await;
     world.run_until(at("09:40")).await;
-    world.no_ticks = true;
-    world.run_until(at("2026-11-22T14:59:00Z")).await;
-    world.no_ticks = false;
+    world.jump("2026-11-22T14:59:30Z");
     world.run_until(at("2026-11-22T15:00:00Z")).await;
     let score = hour(&world, "09:00").await;
     assert_eq!((score.announced.revision, score.computed_at), (1, at("09:31")));
@@ -367,9 +369,7 @@ async fn a_project_without_input_in_thirty_days_sleeps_until_something_comes() {
     let mut world = World::at("09:29");
     world.tell(&resolved("inc-0", "09:30", Some("art-9"))).await;
     world.run_until(at("09:40")).await;
-    world.no_ticks = true;
-    world.clock.advance_to(at("2026-12-21T08:00:00Z"));
-    world.no_ticks = false;
+    world.jump("2026-12-21T08:00:00Z");
     world.run_until(at("2026-12-21T12:00:00Z")).await;
     let last = hour(&world, "2026-12-21T08:00:00Z").await;
     assert_eq!(last.announced.inputs.feedback, 1);
@@ -378,6 +378,7 @@ async fn a_project_without_input_in_thirty_days_sleeps_until_something_comes() {
     world.run_until(at("2026-12-21T15:00:00Z")).await;
     assert_eq!(world.ledgers("shop", HOUR_MS).await.len(), found, "it sleeps");
 
+    world.jump("2026-12-24T10:29:00Z");
     world.tell(&resolved("inc-1", "2026-12-24T10:30:00Z", Some("art-9"))).await;
     world.run_until(at("2026-12-24T11:06:00Z")).await;
     assert_eq!(world.score("shop", HOUR_MS, "2026-12-24T10:00:00Z").await.unwrap().announced.overall, 95.18);
@@ -389,13 +390,13 @@ async fn a_notice_of_another_stream_starts_the_schedule_once() {
     let mut world = World::at("10:00");
     let slos = Stream::new(Container::State, "slos");
     let opsloop_kernel::Write::Put(document) = notice("shop", at("10:00")) else { panic!("a blind write") };
-    world.put(slos.clone(), vec![document]).await;
+    world.put(slos.clone(), document).await;
     world.run_until(at("10:02")).await;
     let root = opsloop_observability::quality_score::project::stream("shop");
-    let stored = opsloop_kernel::Store::get(&*world.store, &tenant(), &root, &"project".into()).await.unwrap().unwrap();
+    let stored = world.get(&root, "project").await.unwrap();
     assert_eq!(stored.document.due.unwrap().at, at("11:05"));
     let id = opsloop_observability::quality_score::decide::notice_id("shop");
-    assert!(opsloop_kernel::Store::get(&*world.store, &tenant(), &slos, &id).await.unwrap().is_none(), "taken down");
+    assert!(world.get(&slos, &id.0).await.is_none(), "taken down");
 }
 
 #[tokio::test]

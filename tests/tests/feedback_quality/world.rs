@@ -1,18 +1,19 @@
-//! The shell with the workers of the second half of the loop, on a virtual clock: messages are delivered as they
-//! become visible, each worker ticks at its cadence, the outbox is swept.
+//! The world of `opsloop_tests` with the workers of the second half of the loop, and a subscription of a platform
+//! outside this program that takes their events.
 
-use super::{
-    bus::{Bus, KNOWLEDGE, Waiting},
-    events::{at, tenant},
-    store::Switched,
+use super::events::{at, tenant};
+use opsloop_embedded::{
+    blobs::SqliteBlobs,
+    broker::{Broker, Settings},
+    clock::VirtualClock,
+    host::{Entity, Source as BusSource},
+    store::MemoryStore,
 };
-use opsloop_embedded::{clock::VirtualClock, store::MemoryStore};
 use opsloop_kernel::{
-    Answer, Blobs, Body, BoxFuture, Commit, Committed, Document, Envelope, Fault, Message, Note, Order, Page, Source,
-    Store, Stream, Timestamp, Write,
-    http::{Does, Method, Problem},
-    message::Destination,
-    ports::{Recorder, after_prefix},
+    Answer, Body, Commit, Committed, Document, Envelope, Order, Page, Store, Stored, Stream, Timestamp, Write,
+    http::{Method, Problem},
+    message::TOPIC,
+    ports::after_prefix,
 };
 use opsloop_observability::{
     events::FeedbackItem,
@@ -28,59 +29,30 @@ use opsloop_shell::{
     Catalogue, Jitter, Ports, Shell,
     access::Caller,
     api::{self, Call},
-    bind, dead_letters,
-    invocation::{Received, Timer},
-    relay,
-    settle::{self, Settlement},
-    ticks,
+    bind, dead_letters, render,
 };
+use opsloop_tests::{
+    faults::{Faults, Faulty},
+    world::{Bus, Recorded},
+};
+use serde_json::json;
 use std::{
-    collections::BTreeMap,
     sync::{Arc, Mutex, atomic::Ordering},
     time::Duration,
 };
 
-const SWEEP: Duration = Duration::from_secs(30);
+const KNOWLEDGE: &str = "knowledge";
+/// There are no metrics here: what SLOs say is put into the store. Nor does an incident of these tests wait.
+const STOPPED: &[&str] = &["SloEvaluation", "IncidentAnalysisWorkerTick"];
 
 pub struct World {
-    pub shell: Shell,
-    pub clock: Arc<VirtualClock>,
-    pub store: Arc<Switched>,
-    pub bus: Arc<Bus>,
-    pub counted: Arc<Counts>,
+    pub inner: opsloop_tests::World,
     /// What the subscription of the knowledge platform handed over.
     pub known: Vec<Envelope>,
     pub knowledge_down: bool,
-    /// No tick comes while it is set.
-    pub no_ticks: bool,
-    pub attempts: Vec<u32>,
 }
 
-#[derive(Default)]
-pub struct Counts(Mutex<BTreeMap<String, f64>>);
-impl Counts {
-    pub fn of(&self, signal: &str) -> f64 {
-        self.0.lock().unwrap().get(signal).copied().unwrap_or(0.0)
-    }
-}
-impl Recorder for Counts {
-    fn record(&self, _: &str, note: &Note) {
-        *self.0.lock().unwrap().entry(note.signal.name.to_owned()).or_default() += note.value;
-    }
-}
-
-#[derive(Default)]
-struct NoBlobs;
-impl Blobs for NoBlobs {
-    fn put<'a>(&'a self, _: &'a str, _: bytes::Bytes, _: Timestamp) -> BoxFuture<'a, Result<String, Fault>> {
-        Box::pin(async { Err(Fault::Unavailable { dependency: Fault::BLOBS }) })
-    }
-    fn get<'a>(&'a self, _: &'a str) -> BoxFuture<'a, Result<Option<bytes::Bytes>, Fault>> {
-        Box::pin(async { Ok(None) })
-    }
-}
-
-pub fn catalogue(policy: FeedbackPolicy, zones: Zones) -> Catalogue {
+fn catalogue(policy: FeedbackPolicy, zones: Zones) -> Catalogue {
     Catalogue::default()
         .worker(FeedbackCreationWorker { policies: FeedbackPolicies { default: policy, ..Default::default() } })
         .worker(QualityScoreWorker { zones })
@@ -98,128 +70,97 @@ impl World {
     }
 
     pub fn with(start: &str, policy: FeedbackPolicy, zones: Zones) -> Self {
+        let catalogue = catalogue(policy, zones);
         let clock = Arc::new(VirtualClock::at(at(start)));
-        let memory = MemoryStore::new(clock.clone());
-        let store = Arc::new(Switched { store: memory, down: false.into() });
-        let catalogue = Arc::new(catalogue(policy, zones));
-        let bus = Arc::new(Bus::new(clock.clone(), catalogue.clone()));
-        let counted = Arc::new(Counts::default());
+        let memory = Arc::new(MemoryStore::new(clock.clone()));
+        let store = Faulty { inner: memory, faults: Arc::new(Faults::default()) };
+        let mut topology = render::topology(&catalogue);
+        let kinds = ["FeedbackItemCreated", "QualityScoreComputed"];
+        let knowledge =
+            json!({"name": KNOWLEDGE, "kinds": kinds, "filter": null, "sqlFilter": "", "maxDeliveryCount": 5});
+        topology["subscriptions"].as_array_mut().unwrap().push(knowledge);
+        let topology = serde_json::from_value(topology).unwrap();
+        let broker = Arc::new(Broker::in_memory(&topology, Settings::default(), clock.clone()).unwrap());
+        let bus = Arc::new(Bus { broker: broker.clone(), down: false.into(), published: Mutex::default() });
+        let recorded = Arc::new(Recorded::default());
         let ports = Ports {
-            store: store.clone(),
-            directory: store.clone(),
+            store: Arc::new(store.clone()),
+            directory: Arc::new(store.clone()),
             publisher: bus.clone(),
             clock: clock.clone(),
-            blobs: Arc::new(NoBlobs),
-            backlog: bus.clone(),
-            dead_letters: bus.clone(),
-            recorder: counted.clone(),
+            blobs: Arc::new(SqliteBlobs::in_memory(clock.clone()).unwrap()),
+            backlog: broker.clone(),
+            dead_letters: broker,
+            recorder: recorded.clone(),
             jitter: Jitter::Longest,
         };
-        let shell = Shell { catalogue, ports };
-        let (known, attempts) = (vec![], vec![]);
-        Self { shell, clock, store, bus, counted, known, knowledge_down: false, no_ticks: false, attempts }
+        let shell = Shell { catalogue: Arc::new(catalogue), ports };
+        let inner = opsloop_tests::World { clock, store, bus, recorded, shell, twice: false, crashes: Mutex::new(0) };
+        Self { inner, known: vec![], knowledge_down: false }
+    }
+
+    pub fn now(&self) -> Timestamp {
+        self.inner.clock.now()
+    }
+    /// Nothing happens in between: no tick, no sweep.
+    pub fn jump(&self, to: &str) {
+        self.inner.clock.advance_to(at(to));
+    }
+    pub fn store_down(&self, down: bool) {
+        self.inner.faults().down.store(down, Ordering::SeqCst);
+    }
+    pub fn broker_down(&self, down: bool) {
+        self.inner.bus.down.store(down, Ordering::SeqCst);
     }
 
     /// A producer's event comes to the broker now.
-    pub fn publish(&self, e: &Envelope) {
-        self.publish_as(e, e.event_id.as_str());
+    pub async fn publish(&self, e: &Envelope) {
+        self.publish_as(e, e.event_id.as_str()).await;
     }
     /// The same event under another message id: a redelivery that duplicate detection does not see.
-    pub fn publish_as(&self, e: &Envelope, id: &str) {
+    pub async fn publish_as(&self, e: &Envelope, id: &str) {
         let mut properties = bind::properties_of(e);
-        let signals = e.payload.0["signals"].as_array().is_some_and(|s| !s.is_empty());
-        if signals {
+        if e.payload.0["signals"].as_array().is_some_and(|s| !s.is_empty()) {
             properties.insert("signals".into(), "true".into());
         }
-        self.bus.send(Message {
-            id: id.to_owned(),
-            to: Destination::Topic,
-            properties,
-            content_type: "application/json".into(),
-            body: e.encode().into(),
-            not_before: None,
-        });
+        self.inner.send_raw(id, properties, e.encode()).await;
     }
-    /// The same, at the instant of the event, after all that is due before it.
+    /// An event at its instant, after all that is due before it.
     pub async fn tell(&mut self, e: &Envelope) {
         self.run_until(e.occurred_at).await;
-        self.publish(e);
-        self.deliver().await;
+        self.publish(e).await;
+        self.run_until(e.occurred_at).await;
     }
 
     /// Everything that happens until then, in order; a due instant comes before an arrival at the same instant.
     pub async fn run_until(&mut self, until: Timestamp) {
-        self.deliver().await;
+        let by = u64::try_from(until.millis_since(self.now())).expect("not back in time");
+        self.inner.advance_without(Duration::from_millis(by), STOPPED).await;
+        if !self.knowledge_down {
+            self.read_knowledge().await;
+        }
+    }
+
+    async fn read_knowledge(&mut self) {
+        let (broker, entity) = (&self.inner.bus.broker, Entity::subscription(TOPIC, KNOWLEDGE));
         loop {
-            let now = self.clock.now();
-            let minute = now.floor_to(30_000, 0).plus(SWEEP);
-            let next = self.bus.next_at().map_or(minute, |at| at.max(now).min(minute));
-            if next > until || (next == now && next == until) {
-                break;
+            let got = BusSource::receive(&**broker, &entity, 64, Duration::ZERO).await.unwrap();
+            if got.is_empty() {
+                return;
             }
-            self.clock.advance_to(next);
-            if next == minute && self.store.down.load(Ordering::SeqCst) == false {
-                self.tick(next).await;
-            }
-            self.deliver().await;
-        }
-        self.clock.advance_to(until);
-        self.deliver().await;
-    }
-
-    async fn tick(&mut self, now: Timestamp) {
-        let Ok(_) = relay::sweep(now, &self.shell.ports).await else { return };
-        if self.no_ticks {
-            return;
-        }
-        for worker in self.shell.catalogue.workers() {
-            // There are no metrics here: what SLOs say is put into the store.
-            let Some(trigger) = worker.spec().timer().filter(|_| worker.spec().name != "SloEvaluation") else {
-                continue;
-            };
-            let Source::Timer { cadence_s, offset_s, .. } = trigger.source else { continue };
-            if now.floor_to(i64::from(cadence_s) * 1000, i64::from(offset_s) * 1000) == now {
-                let ticked =
-                    ticks::tick(&self.shell, worker, trigger, &Timer { next: Some(now), past_due: false }).await;
-                assert_eq!(ticked.failed, 0, "{} at {now}", worker.spec().name);
+            for delivered in got {
+                self.known.push(serde_json::from_slice(&delivered.body).unwrap());
+                BusSource::complete(&**broker, &entity, &delivered.lock.unwrap()).await.unwrap();
             }
         }
     }
 
-    async fn deliver(&mut self) {
-        while let Some(taken) = self.bus.receive(None) {
-            self.handle(taken).await;
-        }
-        while !self.knowledge_down
-            && let Some(taken) = self.bus.receive(Some(KNOWLEDGE))
-        {
-            self.known.push(serde_json::from_slice(&taken.message.body).unwrap());
-        }
+    /// The attempts of all copies that were made.
+    pub fn attempts(&self) -> Vec<u32> {
+        self.inner.copies().iter().map(|m| m.properties["attempt"].parse().unwrap()).collect()
     }
-
-    async fn handle(&mut self, taken: Waiting) -> Settlement {
-        let shell = self.shell.clone();
-        let worker = shell.catalogue.named(&taken.handler).unwrap();
-        let trigger = worker.spec().triggers.iter().find(|t| matches!(t.source, Source::Events { .. })).unwrap();
-        let received = Received {
-            body: taken.message.body.clone(),
-            message_id: taken.message.id.clone(),
-            content_type: Some(taken.message.content_type.clone()),
-            deliveries: taken.deliveries,
-            enqueued_at: Some(self.clock.now()),
-            properties: taken.message.properties.clone(),
-        };
-        let attempt = taken.message.properties.get("attempt").map_or(1, |a| a.parse().unwrap());
-        self.attempts.push(attempt);
-        let settlement = settle::message(&shell, worker, trigger, &received).await;
-        if settlement.status() != 200 {
-            self.bus.abandon(taken);
-        }
-        settlement
-    }
-
     pub async fn dead(&self) -> Vec<dead_letters::Listed> {
-        dead_letters::list(&self.shell, &tenant()).await.unwrap()
+        self.inner.listed("acme").await
     }
 
     pub async fn call(&self, method: Method, path: &str, body: serde_json::Value) -> Result<Answer, Problem> {
@@ -235,15 +176,16 @@ impl World {
             idempotency: "key-1".into(),
             traceparent: None,
         };
-        assert!(self.shell.catalogue.all_endpoints().iter().any(|e| matches!(e.does, Does::Query(_))));
-        Ok(api::call(&self.shell, &call).await?.answer)
+        Ok(api::call(&self.inner.shell, &call).await?.answer)
     }
 
-    /// Puts documents as another worker would.
-    pub async fn put(&self, stream: Stream, documents: Vec<Document>) {
-        let writes = documents.into_iter().map(Write::Put).collect();
-        let commit = Commit { tenant: tenant(), stream, marker: None, writes };
-        assert!(matches!(self.store.commit(&commit).await.unwrap(), Committed::Applied(_)));
+    /// Puts a document as another worker would.
+    pub async fn put(&self, stream: Stream, document: Document) {
+        let commit = Commit { tenant: tenant(), stream, marker: None, writes: vec![Write::Put(document)] };
+        assert!(matches!(self.inner.store.commit(&commit).await.unwrap(), Committed::Applied(_)));
+    }
+    pub async fn get(&self, stream: &Stream, id: &str) -> Option<Stored> {
+        self.inner.get("acme", stream, id).await
     }
 
     pub async fn items(&self, project: &str) -> Vec<FeedbackItem> {
@@ -258,10 +200,9 @@ impl World {
         let scores = self.ledgers(project, size_ms).await.into_iter().filter_map(|l| l.score);
         scores.into_iter().find(|s| s.announced.window_start == at(start))
     }
-    async fn list(&self, stream: &Stream, prefix: &str) -> Vec<opsloop_kernel::Stored> {
-        let (tenant, page) = (tenant(), Page::first(100_000));
-        let until = after_prefix(prefix);
-        self.store.store.list(&tenant, stream, prefix, &until, page, Order::Ascending).await.unwrap().items
+    async fn list(&self, stream: &Stream, prefix: &str) -> Vec<Stored> {
+        let (tenant, until, page) = (tenant(), after_prefix(prefix), Page::first(100_000));
+        self.inner.store.inner.list(&tenant, stream, prefix, &until, page, Order::Ascending).await.unwrap().items
     }
 
     /// Events of a kind that reached the knowledge platform.

@@ -156,6 +156,8 @@ fn counted(stream: &Stream) -> Vec<(DocId, u64)> {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
     #[test]
     fn a_trace_counts_once_at_its_first_revision_in_any_order(told in history(), seed in any::<u64>()) {
         let mut calm = Stream::default();

@@ -9,15 +9,12 @@ use super::{
     item::{Held, Root, doc},
     policy::FeedbackPolicy,
 };
-use crate::events::{FeedbackItem, FeedbackSource};
-use opsloop_kernel::{
-    Container, DocId, Refusal, Scope, Stop, Stream, Timestamp, Unit,
-    ids::{digest, percent},
+use crate::{
+    events::{FeedbackItem, FeedbackSource},
+    trace_ingestion::{list_index, root_prefix},
 };
+use opsloop_kernel::{Container, DocId, Refusal, Scope, Stop, Stream, Timestamp, Unit, ids::percent};
 use serde::de::DeserializeOwned;
-
-/// The index of traces is four streams an hour (SPEC 5.1.5).
-const INDEX_PARTS: u8 = 4;
 
 pub async fn observe(
     unit: &Unit<Key>,
@@ -128,23 +125,9 @@ async fn hour_view(
 /// How many traces of the occurrence's root the hour had, counted to `enough`. A record without root has no entry.
 async fn traces_of_root(hour: Timestamp, of: &Occurrence, enough: u64, scope: &Scope<'_>) -> Result<u64, Stop> {
     let Some(root) = &of.root_span_name else { return Ok(0) };
-    let module = of.record_module_id.as_deref().unwrap_or("-");
-    let prefix = format!("{}|{}|", hash16(&[module]), hash16(&[module, root]));
-    let mut count = 0;
-    for part in 0..INDEX_PARTS {
-        let stream = Stream::new(Container::Telemetry, format!("traces-by/{}/{part}", hour.millis()));
-        let left = enough.saturating_sub(count);
-        let page = scope.all(&stream, &prefix, usize::try_from(left).unwrap_or(usize::MAX)).await?;
-        count += page.items.len() as u64;
-        if count >= enough {
-            break;
-        }
-    }
-    Ok(count)
-}
-
-fn hash16(parts: &[&str]) -> String {
-    digest(parts).chars().take(16).collect()
+    let prefix = root_prefix(of.record_module_id.as_deref(), root);
+    let max = usize::try_from(enough).unwrap_or(usize::MAX);
+    Ok(list_index(scope, hour, &prefix, max).await?.len() as u64)
 }
 
 async fn cause(environment: Option<&str>, module: Option<&str>, scope: &Scope<'_>) -> Result<CauseView, Stop> {
