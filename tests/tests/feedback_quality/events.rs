@@ -1,6 +1,6 @@
 //! Envelopes as the producers make them.
 
-use opsloop_kernel::{Body, Container, Document, Envelope, Stream, TenantId, Timestamp, TraceId, ids, window::HOUR_MS};
+use opsloop_kernel::{Body, Document, Envelope, Stream, TenantId, Timestamp, TraceId, ids};
 use opsloop_observability::{
     events::{TraceStatus, kind},
     slo_evaluation::{self, SloStatus},
