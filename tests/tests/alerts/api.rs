@@ -62,13 +62,21 @@ async fn a_saved_rule_has_its_definitions_its_first_slot_and_a_version() {
     let (status, body) = w.command(&W, kind, "10:00:20", payload).await;
     assert_eq!((status, &body["version"], &body["nextSlot"]), (200, &json!(2), &json!(at("10:01"))));
     let root = w.get(&docs::stream(), "slots|alr-7").await.unwrap();
-    assert_eq!(root.document.due.map(|d| (d.what.to_string(), d.at)), Some(("AlertEvaluationWorker".into(), at("10:01"))));
+    assert_eq!(
+        root.document.due.map(|d| (d.what.to_string(), d.at)),
+        Some(("AlertEvaluationWorker".into(), at("10:01")))
+    );
 }
 
 #[tokio::test]
 async fn a_command_delivered_again_is_answered_from_the_marker_and_done_once_a53() {
     let mut w = World::new();
-    let e = envelope("SaveAlertRule", ids::command_id(&tenant(), "POST", "/v1/alerts/rules", "k"), at("10:00:10"), rule(json!({})));
+    let e = envelope(
+        "SaveAlertRule",
+        ids::command_id(&tenant(), "POST", "/v1/alerts/rules", "k"),
+        at("10:00:10"),
+        rule(json!({})),
+    );
     assert_eq!(w.deliver(&W, &e).await.0, 201);
     assert_eq!(w.deliver(&W, &e).await.0, 0, "a duplicate: the shell answers from the marker");
     let stored: Value = w.get(&docs::stream(), "rule|alr-7").await.unwrap().document.body.0;
@@ -111,7 +119,10 @@ async fn rules_are_listed_in_pages_and_a_deleted_one_is_gone() {
     let _ = w.tick(&W, at("10:01")).await;
     assert!(w.get(&docs::stream(), "rule|alr-1").await.is_none(), "its last slot has passed");
     assert!(get(&w, "/v1/alerts/rules/{id}", &request(&[("id", "alr-2")], &[], Value::Null)).await.is_ok());
-    assert_eq!(get(&w, "/v1/alerts/rules", &request(&[], &[("cursor", "zz")], Value::Null)).await.unwrap_err().status, 400);
+    assert_eq!(
+        get(&w, "/v1/alerts/rules", &request(&[], &[("cursor", "zz")], Value::Null)).await.unwrap_err().status,
+        400
+    );
 }
 
 #[tokio::test]
@@ -123,7 +134,8 @@ async fn instances_are_shown_with_rule_episode_and_last_slot() {
     w.aggregated("cpu", at("10:00")).await;
     let _ = w.tick(&W, at("10:00")).await;
     let query = |pairs: &[(&str, &str)]| request(&[], pairs, Value::Null);
-    let shown = get(&w, "/v1/alerts/instances", &query(&[("ruleId", "alr-7"), ("state", "firing")])).await.unwrap().body.0;
+    let shown =
+        get(&w, "/v1/alerts/instances", &query(&[("ruleId", "alr-7"), ("state", "firing")])).await.unwrap().body.0;
     let i = &shown["items"][0];
     assert_eq!((&i["labels"], &i["lastSlot"]), (&json!({"moduleId": "a", "team": "shop"}), &json!(at("10:00"))));
     assert_eq!((&i["ruleId"], &i["episodeId"]), (&json!("alr-7"), &json!(at("10:00").millis().to_string())));

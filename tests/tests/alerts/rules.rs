@@ -141,7 +141,8 @@ async fn aew_08_an_evaluator_that_was_down_catches_up_at_most_an_hour_a67() {
     w.aggregated(METRIC, at("12:30:10")).await;
     let decisions = w.tick(&W, at("12:30:15")).await;
     assert_eq!(decisions.iter().filter(|d| d.reason == "slots-left-out").count(), 2);
-    let new: Vec<_> = w.told(kind::ALERT_TRIGGERED)[1..].iter().map(|e| (payload(e).rule_id, payload(e).active_at)).collect();
+    let new: Vec<_> =
+        w.told(kind::ALERT_TRIGGERED)[1..].iter().map(|e| (payload(e).rule_id, payload(e).active_at)).collect();
     assert_eq!(new, [("alr-7".to_owned(), at("11:31"))]);
     assert_eq!(triggers(&w)[1].0, "11:36");
 }
@@ -188,6 +189,7 @@ async fn aew_13_slots_are_evaluated_as_stale_once_the_watermark_has_stood_for_21
 #[tokio::test]
 async fn aew_14_a_thousand_triggers_in_one_batch_or_none_a64() {
     let mut w = saved("09:59:10", json!({"forMs": 0})).await;
+    w.lawful = false;
     let modules: Vec<String> = (0..1000).map(|n| format!("mod-{n:04}")).collect();
     let values: Vec<_> = modules.iter().map(|m| (m.as_str(), 0.9)).collect();
     sees(&w, at("10:00"), &values).await;
@@ -224,7 +226,10 @@ async fn aew_16_a_selector_reads_the_series_of_one_definition_a28() {
     }
     let stored = w.get(&names::stream_of("requests", BUCKETS), names::BUCKET).await.unwrap();
     let definitions = stored.read::<Bucket>().unwrap().definitions;
-    assert_eq!(definitions.iter().map(|d| (d.group_by.clone(), d.from)).collect::<Vec<_>>(), [(all.map(String::from).to_vec(), at("09:59"))]);
+    assert_eq!(
+        definitions.iter().map(|d| (d.group_by.clone(), d.from)).collect::<Vec<_>>(),
+        [(all.map(String::from).to_vec(), at("09:59"))]
+    );
     let window = minute("09:59");
     let key = [("projectId", "p"), ("moduleId", "m"), ("environment", "prod")];
     let with = |status: &'static str| [key[0], key[1], key[2], ("status", status)];
@@ -281,11 +286,13 @@ async fn aew_12_silences_and_inhibition_mark_what_is_told() {
     let marks = |slot: &str, rule: &str| -> Vec<_> {
         let told = w.told(kind::ALERT_TRIGGERED).into_iter().map(payload).filter(|p| p.rule_id == rule);
         let told = told.filter(|p| p.window_start == at(slot));
-        let mut all: Vec<_> = told.map(|p| (p.labels.get("moduleId").to_owned(), p.suppressed_by.map(|s| s.kind))).collect();
+        let mut all: Vec<_> =
+            told.map(|p| (p.labels.get("moduleId").to_owned(), p.suppressed_by.map(|s| s.kind))).collect();
         all.sort();
         all
     };
-    let (a, b) = (|m: Option<&str>| ("a".to_owned(), m.map(str::to_owned)), ("b".to_owned(), Some("silence".to_owned())));
+    let (a, b) =
+        (|m: Option<&str>| ("a".to_owned(), m.map(str::to_owned)), ("b".to_owned(), Some("silence".to_owned())));
     assert_eq!(marks("10:00", "alr-7"), [a(None), b.clone()]);
     assert_eq!(marks("10:00", "alr-8"), [a(None), b]);
     // At 10:02 both fire again for `a`; the source's newest slot before, 10:01, was quiet.

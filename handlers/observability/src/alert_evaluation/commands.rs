@@ -204,7 +204,3 @@ pub fn note(view: &NoteView, command: &Command) -> Decision {
 fn no(reason: &'static str, status: u16, kind: &str, detail: &str) -> Decision {
     Decision::because(reason).answer(status, &json!({"errorKind": kind, "detail": detail}))
 }
-
-#[cfg(test)]
-#[path = "commands_tests.rs"]
-mod tests;

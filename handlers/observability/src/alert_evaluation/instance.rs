@@ -332,7 +332,3 @@ pub fn closed(instance: Instance, at: Timestamp, reason: ClearReason) -> (Option
     }
     (None, changes)
 }
-
-#[cfg(test)]
-#[path = "instance_tests.rs"]
-mod tests;
