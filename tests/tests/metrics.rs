@@ -7,6 +7,8 @@ mod bed;
 mod corrections;
 #[path = "metrics/crashes.rs"]
 mod crashes;
+#[path = "metrics/golden.rs"]
+mod golden;
 #[path = "metrics/laws.rs"]
 mod laws;
 #[path = "metrics/otlp.rs"]

@@ -15,6 +15,7 @@ use opsloop_observability::{
     otlp::proto::metrics::v1::Metric,
 };
 use opsloop_shell::bind::{self, Bound, Cause};
+use serde_json::json;
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
@@ -48,6 +49,8 @@ pub struct Bed {
     pub meanwhile: Option<TelemetryBatch>,
     /// Whether the kernel's laws are held against every decision; the largest take long to print.
     pub lawful: bool,
+    /// Decisions as golden cases.
+    pub cases: Vec<serde_json::Value>,
     /// Windows that fail.
     pub failing: BTreeSet<Failing>,
     worker: W,
@@ -59,6 +62,7 @@ pub type Failing = (i64, Timestamp);
 pub struct Event {
     pub revision: u32,
     pub properties: BTreeMap<String, String>,
+    pub partition_key: String,
     pub payload: MetricAggregated,
 }
 
@@ -76,6 +80,7 @@ impl Bed {
             commits: 0,
             meanwhile: None,
             lawful: true,
+            cases: vec![],
             failing: BTreeSet::new(),
             worker: W { metric_buckets: BUCKETS },
         }
@@ -169,6 +174,10 @@ impl Bed {
             }
             let decision = W::decide(unit, input, &view, moment).unwrap();
             let key = unit.key.to_string();
+            if self.lawful {
+                let of = json!({"tenant": unit.tenant, "stream": unit.stream, "key": key, "due": unit.due});
+                self.cases.push(json!({"unit": of, "input": input, "view": view, "at": moment, "decision": decision}));
+            }
             let cause = Cause {
                 spec: &W::SPEC,
                 tenant: &unit.tenant,
@@ -210,7 +219,8 @@ impl Bed {
                 None => serde_json::from_value(message.envelope.0["payload"].clone()).unwrap(),
             };
             let revision = message.envelope.0["revision"].as_u64().unwrap() as u32;
-            let event = Event { revision, properties: message.properties.clone(), payload };
+            let partition_key = message.envelope.0["partitionKey"].as_str().unwrap().to_owned();
+            let event = Event { revision, properties: message.properties.clone(), partition_key, payload };
             self.owed.push(message.id.clone());
             if let Some(other) = self.events.insert(message.id.clone(), event.clone()) {
                 assert_eq!(other.payload, event.payload, "one id, two contents");

@@ -10,7 +10,7 @@ use opsloop_observability::metric_aggregation::freshness;
 const REQUESTS: &str = "http.server.requests";
 
 #[tokio::test]
-async fn maw_09_a_late_point_makes_revision_two_of_its_window_and_of_its_parents() {
+async fn maw_09_a1_a_late_point_makes_revision_two_of_its_window_and_of_its_parents() {
     let mut bed = Bed::new();
     bed.send("10:01:01", vec![deltas(REQUESTS, vec![number("10:00:00", "10:01:00", 12.0)])]).await;
     bed.ticks("10:01:30", "11:02:30").await;
@@ -42,6 +42,26 @@ async fn a_point_beyond_the_reopen_horizon_is_counted_and_dropped() {
     bed.send("34:01:00", point()).await;
     bed.tick("34:01:30").await;
     assert_eq!(bed.sums(REQUESTS, MINUTE).await, sums(&[("10:00", 12.0)]));
+}
+
+#[tokio::test]
+async fn a68_what_a_window_is_made_of_outlasts_the_last_replay_and_goes_together() {
+    let mut bed = Bed::new();
+    bed.send("10:01:01", vec![deltas(REQUESTS, vec![number("10:00:00", "10:01:00", 12.0)])]).await;
+    let expires = |bed: &Bed, prefix: &str| -> Vec<_> {
+        let all = bed.documents();
+        let of = all.iter().filter(|((_, id), _)| id.starts_with(prefix));
+        of.map(|(_, d)| d["expires"].as_str().unwrap().to_owned()).collect()
+    };
+    // A point may be a day late, a batch be replayed three days after that.
+    let five_days = at("130:01").to_string();
+    assert_eq!(expires(&bed, "dirty|"), [five_days.as_str()]);
+    bed.ticks("10:01:30", "11:02:30").await;
+    for prefix in ["raw|", "carry|", "window|60000|"] {
+        assert_eq!(expires(&bed, prefix), [five_days.as_str()], "{prefix}");
+    }
+    let points = ["60000", "300000", "3600000"].map(|size| expires(&bed, &format!("points|{REQUESTS}|{size}|")));
+    assert_eq!(points, [at("202:01"), at("730:05"), at("9611:00")].map(|t| vec![t.to_string()]));
 }
 
 #[tokio::test]

@@ -6,7 +6,7 @@ use super::{
 };
 use opsloop_kernel::{Moment, Store, Write};
 use opsloop_observability::metric_aggregation::{
-    HistogramValue, SeriesKind, exponential::Buckets, names, with_definitions,
+    Aggregation, HistogramValue, SeriesKind, exponential::Buckets, names, with_definitions,
 };
 
 const REQUESTS: &str = "http.server.requests";
@@ -292,4 +292,50 @@ async fn a28_a_definition_has_points_from_its_first_window_on() {
     assert_eq!(bed.groups(REQUESTS, FIVE, "10:00").await.len(), 1, "it began inside these five minutes");
     let event = &bed.events_of(REQUESTS, MINUTE, "10:03")[0].payload;
     assert_eq!(event.groups[1].group_by, Some(vec!["moduleId".into(), "status".into()]));
+}
+
+#[tokio::test]
+async fn a17_one_envelope_for_a_metric_and_a_window_lists_what_is_new() {
+    let mut bed = Bed::new();
+    let of = |module: &str, n| with(number("10:00:00", "10:01:00", n), &[("factory.module.id", module)]);
+    let both = buckets("10:00:00", "10:01:00", &[1.0], &[2, 1], 3.0);
+    let metrics = vec![
+        deltas(REQUESTS, vec![of("a", 1.0), of("b", 2.0)]),
+        histogram(REQUESTS, DELTA, vec![both]),
+        gauge("queue", vec![number("-", "10:00:30", 5.0)]),
+    ];
+    bed.send("10:01:01", metrics).await;
+    bed.tick("10:01:30").await;
+    assert_eq!(bed.owed.len(), 2, "two metrics");
+    let event = bed.events_of(REQUESTS, MINUTE, "10:00")[0];
+    let payload = &event.payload;
+    assert_eq!((payload.kind.as_str(), payload.unit.as_str(), payload.window_end), ("sum", "1", at("10:01")));
+    let listed: Vec<_> = payload
+        .groups
+        .iter()
+        .map(|g| (g.group_key.get("moduleId"), g.sum, g.kind.as_deref(), g.unit.as_deref()))
+        .collect();
+    assert_eq!(listed, [("a", 1.0, None, None), ("b", 2.0, None, None), ("api", 3.0, Some("histogram"), Some("s"))]);
+    assert_eq!(payload.groups[2].series_ids.len(), 11);
+    assert_eq!(event.partition_key, payload.groups[0].series_ids[&Aggregation::Sum]);
+    bed.send(
+        "10:02:01",
+        vec![deltas(REQUESTS, vec![with(number("10:00:00", "10:00:50", 4.0), &[("factory.module.id", "b")])])],
+    )
+    .await;
+    bed.tick("10:02:30").await;
+    let second = &bed.events_of(REQUESTS, MINUTE, "10:00")[1].payload;
+    assert_eq!(second.groups.iter().map(|g| (g.group_key.get("moduleId"), g.sum)).collect::<Vec<_>>(), [("b", 6.0)]);
+}
+
+#[tokio::test]
+async fn a46_the_names_of_unmodified_sdks_become_labels() {
+    let mut bed = Bed::new();
+    let point = with(number("10:00:00", "10:01:00", 1.0), &[("deployment.environment", "production")]);
+    let batch = bed.batch("10:01:01", vec![]);
+    let body = encoded(request("Booking App", vec![deltas(REQUESTS, vec![point])]));
+    bed.deliver(opsloop_kernel::TelemetryBatch { body, ..batch }).await;
+    bed.tick("10:01:30").await;
+    let group = &bed.groups(REQUESTS, MINUTE, "10:00").await[0];
+    assert_eq!(group.id.group_key.canonical(), "environment=prod,moduleId=booking-app,projectId=booking");
 }

@@ -53,7 +53,7 @@ pub struct AggregatedGroup {
     pub rate: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub quantiles: Option<Quantiles>,
-    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    #[serde(default)]
     pub exemplars: Vec<Exemplar>,
     pub quality: Quality,
 }

@@ -1,7 +1,10 @@
 use super::*;
 use serde::Deserialize;
 
-const VECTORS: &str = include_str!("golden/exponential_histogram_vectors.json");
+const VECTORS: &str = include_str!(concat!(
+    env!("CARGO_MANIFEST_DIR"),
+    "/../../tests/golden/otlp-metric-vectors/exponential_histogram_vectors.json"
+));
 
 #[derive(Deserialize)]
 struct Vectors {

@@ -3,7 +3,7 @@
 
 use super::{
     explicit::Explicit,
-    exponential::{Exponential, log2_bound, lower_bound},
+    exponential::{Buckets, Exponential, log2_bound, lower_bound},
 };
 
 /// A bucket with measurements, as an interval and how to go through it.
@@ -111,8 +111,7 @@ fn exponential_spans(histogram: &Exponential) -> Vec<Span> {
         spans.push(Span { count: count as f64, through: log(index, true) });
     }
     if histogram.zero_count > 0 {
-        let through = Through::Linear(0.0, histogram.zero_threshold.min(first_positive(histogram)));
-        spans.push(Span { count: histogram.zero_count as f64, through });
+        spans.push(Span { count: histogram.zero_count as f64, through: zero(histogram) });
     }
     for (index, count) in histogram.positive.populated() {
         spans.push(Span { count: count as f64, through: log(index, false) });
@@ -120,9 +119,14 @@ fn exponential_spans(histogram: &Exponential) -> Vec<Span> {
     spans
 }
 
-/// A writer's own threshold may lie above its first bucket: the zero bucket ends where that one begins.
-fn first_positive(histogram: &Exponential) -> f64 {
-    histogram.positive.populated().next().map_or(f64::MAX, |(index, _)| lower_bound(index, histogram.scale))
+/// From zero to the threshold; mirrored where all else is negative. A writer's own threshold may lie above its first
+/// bucket: the zero bucket ends where that one begins.
+fn zero(histogram: &Exponential) -> Through {
+    let first = |buckets: &Buckets| buckets.populated().next().map(|(index, _)| lower_bound(index, histogram.scale));
+    match (first(&histogram.positive), first(&histogram.negative)) {
+        (None, Some(end)) => Through::Linear(-histogram.zero_threshold.min(end), 0.0),
+        (end, _) => Through::Linear(0.0, histogram.zero_threshold.min(end.unwrap_or(f64::MAX))),
+    }
 }
 
 #[cfg(test)]
