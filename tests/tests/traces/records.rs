@@ -178,6 +178,13 @@ async fn a_cycle_is_broken_at_its_smallest_span_which_is_no_root() {
     let record = recorded(&[span(2, 4, 0, 10), span(3, 2, 0, 10), span(4, 3, 0, 10), span(9, 8, 0, 1)]).await;
     assert_eq!((record.root_span_id, record.completeness), (None, Completeness::Malformed));
     assert_eq!(record.anomalies, ["cycle", "missing_parent:1"]);
+    // Span 2 was freed and is at the top, so its error is the trace's; span 4 is below it.
+    let cycle = |bad: u64| {
+        [span(2, 4, 0, 10), span(3, 2, 0, 10), span(4, 3, 0, 10)]
+            .map(|s| if s["spanId"] == format!("{bad:016x}") { failed(s) } else { s })
+    };
+    assert_eq!(recorded(&cycle(2)).await.status, TraceStatus::Error);
+    assert_eq!(recorded(&cycle(4)).await.status, TraceStatus::Unset);
     let record = recorded(&[span(1, 0, 0, 10), span(2, 3, 0, 10), span(3, 2, 0, 10)]).await;
     assert_eq!((record.root_span_name.as_deref(), record.completeness), (Some("span 1"), Completeness::Malformed));
 }

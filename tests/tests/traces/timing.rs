@@ -125,6 +125,21 @@ async fn a68_all_documents_of_a_trace_leave_at_one_instant() {
     assert!(instants.iter().all(|e| *e == Some(seconds(0).plus(7 * DAY))), "{instants:?}");
 }
 
+/// A batch that was on its way for long revises the record, and nothing is due before what was done already.
+#[tokio::test]
+async fn a_revision_is_never_due_before_the_one_before_it() {
+    let mut w = World::new();
+    w.deliver(batch(&three(), seconds(0))).await;
+    w.tick(seconds(10)).await;
+    w.deliver(batch(&[span(0xd, 0xa, 90, 95)], seconds(-2))).await;
+    assert_eq!(w.due().await, Some(seconds(10)));
+    w.tick(seconds(20)).await;
+    assert_eq!(
+        w.told.iter().map(|e| (e.revision, e.occurred_at)).collect::<Vec<_>>(),
+        [(1, seconds(10)), (2, seconds(10))]
+    );
+}
+
 #[tokio::test]
 async fn a_trickle_is_announced_after_a_minute_at_the_latest() {
     let mut w = World::new();

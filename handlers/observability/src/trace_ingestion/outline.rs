@@ -117,3 +117,34 @@ fn of(span: StoredOutline, dimensions: u32) -> Outline {
         dimensions,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn any_outline() -> impl Strategy<Value = Outline> {
+        (1u64..5, 0u64..4, 0u8..4).prop_map(|(id, end, hash)| {
+            let stored = StoredOutline { span_id: id, end, hash: vec![hash], ..StoredOutline::default() };
+            of(stored, 0)
+        })
+    }
+
+    fn joined(spans: &[Outline]) -> BTreeMap<u64, Outline> {
+        let mut outlines = Outlines::default();
+        spans.iter().for_each(|s| outlines.join(s.clone()));
+        outlines.spans
+    }
+
+    proptest! {
+        /// SPEC 5.1.4(4): commutative, associative, idempotent.
+        #[test]
+        fn the_choice_between_versions_is_a_join(spans in prop::collection::vec(any_outline(), 0..12), at in any::<prop::sample::Index>()) {
+            let once = joined(&spans);
+            let (head, tail) = spans.split_at(at.index(spans.len() + 1));
+            prop_assert_eq!(&joined(&[tail, head].concat()), &once);
+            prop_assert_eq!(&joined(&spans.iter().rev().cloned().collect::<Vec<_>>()), &once);
+            prop_assert_eq!(&joined(&[&spans[..], &spans[..]].concat()), &once);
+        }
+    }
+}
