@@ -4,6 +4,8 @@
 mod events;
 #[path = "feedback_quality/feedback.rs"]
 mod feedback;
+#[path = "feedback_quality/golden.rs"]
+mod golden;
 #[path = "feedback_quality/http.rs"]
 mod http;
 #[path = "feedback_quality/quality.rs"]

@@ -90,6 +90,18 @@ pub fn anomaly(when: &str, severity: &str, revision: u32, retracted: bool) -> En
     e
 }
 
+/// A release of `mod-api` in prod that names its artifact.
+pub fn deployed(id: &str, when: &str, artifact: &str) -> Envelope {
+    let service = json!({
+        "serviceId": "svc-1", "moduleId": "mod-api", "image": "x", "version": "2", "replicas": 2, "artifactId": artifact,
+    });
+    let payload = json!({
+        "deploymentId": id, "environmentId": "env-1", "kind": "release", "completedAt": at(when), "noop": false,
+        "services": [service],
+    });
+    event(kind::RUNTIME_DEPLOYMENT_COMPLETED, "shop", at(when), payload)
+}
+
 pub fn trace_id(n: usize) -> TraceId {
     TraceId::parse(format!("{:032x}", n + 1)).unwrap()
 }

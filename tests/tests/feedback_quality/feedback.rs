@@ -1,10 +1,12 @@
 //! Scenarios of SPEC 5.7.8.
 
 use super::{
-    events::{anomaly, at, error_trace, event, index_entry, recorded, resolved, resolved_with, tenant, trace_id},
+    events::{
+        anomaly, at, deployed, error_trace, event, index_entry, recorded, resolved, resolved_with, tenant, trace_id,
+    },
     world::World,
 };
-use opsloop_kernel::{Container, Document, Stream, ids};
+use opsloop_kernel::ids;
 use opsloop_observability::{
     events::{AttributionMethod, FeedbackCategory, FeedbackItem, FeedbackSource, SentimentLabel, Severity, kind},
     feedback_creation::FeedbackPolicy,
@@ -245,10 +247,8 @@ async fn fcw_06_then_the_suspected_deployment_answers_or_the_module() {
     for (suspected, method, confidence) in
         [(Some("dep-1"), AttributionMethod::Deployment, 0.5), (None, AttributionMethod::Module, 0.25)]
     {
-        let mut world = World::at("10:29");
-        let deployed = json!({"deploymentId": "dep-1", "completedAt": at("10:00"), "artifactId": "art-4"});
-        let stream = Stream::new(Container::State, "incidents");
-        world.put(stream, Document::new("deployed|prod|mod-api", "deployed", &deployed)).await;
+        let mut world = World::at("09:59");
+        world.tell(&deployed("dep-1", "10:00", "art-4")).await;
         let e = resolved_with("inc-1", "10:30", json!({"suspectedDeploymentId": suspected}), json!({}));
         world.tell(&e).await;
         world.run_until(at("10:33")).await;

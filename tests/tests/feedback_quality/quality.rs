@@ -1,11 +1,11 @@
 //! Scenarios of SPEC 5.8.7, and when what is computed (SPEC 5.8.1, 3.4, 3.8).
 
 use super::{
-    events::{anomaly, at, event, recorded, resolved, resolved_with, slo, status, tenant},
+    events::{anomaly, at, deployed, event, recorded, resolved, resolved_with, slo, status, tenant},
     world::World,
 };
 use opsloop_kernel::{
-    Container, Document, Envelope, Stream,
+    Container, Envelope, Stream,
     http::Method,
     ids,
     window::{DAY_MS, HOUR_MS},
@@ -125,10 +125,8 @@ async fn qsw_03_seven_days_later_it_weighs_half() {
 
 #[tokio::test]
 async fn qsw_05_an_artifact_of_a_suspected_deployment() {
-    let mut world = World::at("10:29");
-    let deployed = json!({"deploymentId": "dep-1", "completedAt": at("10:00"), "artifactId": "art-9"});
-    let incidents = Stream::new(Container::State, "incidents");
-    world.put(incidents, Document::new("deployed|prod|mod-api", "deployed", &deployed)).await;
+    let mut world = World::at("09:59");
+    world.tell(&deployed("dep-1", "10:00", "art-9")).await;
     let e = resolved_with("inc-1", "10:30", json!({"suspectedDeploymentId": "dep-1"}), json!({}));
     world.tell(&e).await;
     world.run_until(at("10:35")).await;

@@ -6,7 +6,11 @@ use super::input::Deployed;
 use opsloop_kernel::{Decision, Document, Write};
 
 pub(super) fn decide(d: &Deployed, environment: &str, module: &str, kept: Option<&Loaded<LastDeployment>>) -> Decision {
-    let newest = LastDeployment { completed_at: d.completed_at, deployment_id: d.deployment_id.clone() };
+    let newest = LastDeployment {
+        completed_at: d.completed_at,
+        deployment_id: d.deployment_id.clone(),
+        artifact_id: d.artifacts.get(module).cloned(),
+    };
     if kept.is_some_and(|k| k.body >= newest) {
         return Decision::because("older-deployment");
     }

@@ -278,6 +278,8 @@ pub struct Recent {
 pub struct LastDeployment {
     pub completed_at: Timestamp,
     pub deployment_id: String,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub artifact_id: Option<String>,
 }
 
 /// A document as it was read.

@@ -9,6 +9,7 @@ use crate::events::{AlertResolved, AlertTriggered, BreachKind, ClearReason, Root
 use crate::events::{SloBreached, SloRecovered, kind};
 use opsloop_kernel::{CorrelationId, DueUnits, Envelope, Refusal, TenantId, Timestamp, TraceId, ident};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -114,6 +115,9 @@ pub struct Deployed {
     pub completed_at: Timestamp,
     pub environment: String,
     pub modules: Vec<String>,
+    /// The artifact that was deployed of a module, where that is said: feedback is attributed to it (SPEC 5.7.3(4)).
+    #[serde(skip_serializing_if = "BTreeMap::is_empty", default)]
+    pub artifacts: BTreeMap<String, String>,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -292,6 +296,7 @@ fn deployed(e: &Envelope) -> Result<Option<What>, Refusal> {
     #[serde(rename_all = "camelCase")]
     struct Service {
         module_id: String,
+        artifact_id: Option<String>,
     }
     #[derive(Deserialize)]
     #[serde(rename_all = "camelCase")]
@@ -304,6 +309,13 @@ fn deployed(e: &Envelope) -> Result<Option<What>, Refusal> {
     }
     let c: Completed = e.read()?;
     let Some(environment) = e.environment.clone().filter(|_| !c.noop) else { return Ok(None) };
+    // Of several services of a module the first that names one.
+    let mut artifacts = BTreeMap::new();
+    for service in &c.services {
+        if let Some(artifact) = &service.artifact_id {
+            artifacts.entry(service.module_id.clone()).or_insert_with(|| artifact.clone());
+        }
+    }
     let mut modules: Vec<String> = c.services.into_iter().map(|s| s.module_id).collect();
     modules.sort();
     modules.dedup();
@@ -311,5 +323,6 @@ fn deployed(e: &Envelope) -> Result<Option<What>, Refusal> {
         return Ok(None);
     }
     let completed_at = c.completed_at.floor_millis();
-    Ok(Some(What::Deployed(Deployed { deployment_id: c.deployment_id, completed_at, environment, modules })))
+    let deployment_id = c.deployment_id;
+    Ok(Some(What::Deployed(Deployed { deployment_id, completed_at, environment, modules, artifacts })))
 }

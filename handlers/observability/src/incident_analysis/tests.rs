@@ -78,7 +78,11 @@ fn the_lineage_has_errors_first_then_the_longest_then_the_smallest_id() {
 #[test]
 fn iaw_07_the_hour_before_counts_to_the_millisecond() {
     let active = Timestamp::from_millis(1_795_255_200_000);
-    let at = |ms: i64| LastDeployment { completed_at: active.plus_millis(ms), deployment_id: "dep-1".into() };
+    let at = |ms: i64| LastDeployment {
+        completed_at: active.plus_millis(ms),
+        deployment_id: "dep-1".into(),
+        artifact_id: None,
+    };
     for (ms, suspected) in [(0, true), (-3_600_000, true), (-3_600_001, false), (1, false)] {
         assert_eq!(enrich::suspect(Some(&at(ms)), active).is_some(), suspected, "{ms}");
     }
