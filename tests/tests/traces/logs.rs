@@ -116,6 +116,7 @@ async fn ask(
         body: Body::default(),
         now: seconds(60),
         project: None,
+        metric_buckets: 8,
     };
     let http::Does::Query(query) = endpoint.does else { panic!("a query") };
     query(&request, scope).await.map(|a| a.body.0)
