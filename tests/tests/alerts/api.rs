@@ -34,7 +34,14 @@ fn endpoint(method: Method, path: &str) -> Endpoint {
 fn request(params: &[(&str, &str)], query: &[(&str, &str)], body: Value) -> Request {
     let map = |pairs: &[(&str, &str)]| pairs.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
     let project = Some("local".into());
-    Request { params: map(params), query: map(query), body: Body(body), now: at("12:00"), project }
+    Request {
+        params: map(params),
+        query: map(query),
+        body: Body(body),
+        now: at("12:00"),
+        project,
+        metric_buckets: BUCKETS,
+    }
 }
 async fn get(w: &World, path: &str, r: &Request) -> Result<Answer, Problem> {
     let tenant = tenant();
@@ -175,4 +182,16 @@ async fn a_disabled_rule_has_no_slot_until_it_is_enabled_again() {
     let decisions = w.tick(&W, at("10:06")).await;
     assert_eq!(decisions.iter().map(|d| d.reason).collect::<Vec<_>>(), ["rule-disabled"]);
     assert!(w.tick(&W, at("10:30")).await.is_empty());
+}
+
+#[test]
+fn the_rules_and_slos_of_the_demo_are_ones_that_can_be_saved() {
+    let read = |name: &str| {
+        let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../demo").join(name);
+        std::fs::read_to_string(path).unwrap()
+    };
+    let rules: Vec<alert_evaluation::AlertRule> = serde_json::from_str(&read("rules.json")).unwrap();
+    let slos: Vec<slo_evaluation::SloDefinition> = serde_json::from_str(&read("slos.json")).unwrap();
+    assert!(!rules.is_empty() && !slos.is_empty());
+    assert!(rules.iter().all(|r| r.check().is_ok()) && slos.iter().all(|s| s.check().is_ok()));
 }
