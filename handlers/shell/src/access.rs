@@ -12,7 +12,8 @@ pub struct Caller {
     pub tenant: TenantId,
     /// The project of telemetry and commands that name none.
     pub project: Option<String>,
-    pub subject: String,
+    /// Who acts, where that is authenticated: then no body says otherwise.
+    pub subject: Option<String>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,7 +34,7 @@ impl Access {
                 if tenant.is_platform() {
                     return Err(Problem::new(403, "tenant_violation", "the tenant `platform` is reserved"));
                 }
-                Ok(Caller { tenant, project: Some("local".into()), subject: "local".into() })
+                Ok(Caller { tenant, project: Some("local".into()), subject: None })
             }
         }
     }

@@ -66,7 +66,10 @@ pub async fn call(shell: &Shell, call: &Call<'_>) -> Result<Reply, Problem> {
             Ok(query(&request, &scope).await?.into())
         }
         Does::Command { worker, kind, payload } => {
-            let payload = payload(&request)?;
+            let mut payload = payload(&request)?;
+            if let (Some(subject), Some(fields)) = (&call.caller.subject, payload.0.as_object_mut()) {
+                fields.insert("actor".into(), subject.as_str().into());
+            }
             command(shell, call, worker, kind, payload, request.now).await
         }
     }
