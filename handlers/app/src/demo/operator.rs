@@ -10,13 +10,19 @@ use std::{error::Error, path::Path, time::Duration};
 const ENGAGES_AFTER: Duration = Duration::from_secs(4 * 60);
 const RESOLVES_AFTER: Duration = Duration::from_secs(28 * 60);
 
-/// Saves the rules and objectives that fit the recording.
+/// Saves the rules and objectives that fit the recording: `alert-*.json` and `slo-*.json`.
 pub async fn set_up(client: &Loopback, url: &str, folder: &Path) -> Result<(), Box<dyn Error>> {
-    for (file, path) in [("rules.json", "/v1/alerts/rules"), ("slos.json", "/v1/slos")] {
-        let list: Vec<Value> = serde_json::from_str(&std::fs::read_to_string(folder.join(file))?)?;
-        for item in list {
-            done(client.post_json(&format!("{url}{path}"), &item).await?)?;
-        }
+    let mut files: Vec<_> = std::fs::read_dir(folder)?.map(|e| e.map(|e| e.path())).collect::<Result<_, _>>()?;
+    files.sort();
+    for file in files {
+        let name = file.file_name().and_then(|n| n.to_str()).unwrap_or_default();
+        let path = match (name.starts_with("alert-"), name.starts_with("slo-")) {
+            (true, _) => "/v1/alerts/rules",
+            (_, true) => "/v1/slos",
+            _ => continue,
+        };
+        let body: Value = serde_json::from_str(&std::fs::read_to_string(&file)?)?;
+        done(client.post_json(&format!("{url}{path}"), &body).await?)?;
     }
     Ok(())
 }
