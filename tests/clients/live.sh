@@ -3,8 +3,9 @@
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 cargo build --release --locked --quiet
+target="$(cargo metadata --format-version 1 --no-deps | sed -n 's/.*"target_directory":"\([^"]*\)".*/\1/p')"
 work="$(mktemp -d)"
-"${CARGO_TARGET_DIR:-target}"/release/opsloop local --data "$work/data" --http-port 0 --otlp-port 0 --quiet > "$work/out" &
+"$target"/release/opsloop local --data "$work/data" --http-port 0 --otlp-port 0 --quiet > "$work/out" &
 platform=$!
 trap 'kill $platform 2>/dev/null || true; rm -rf "$work"' EXIT
 for _ in $(seq 100); do grep -q 'API' "$work/out" && break; sleep 0.1; done

@@ -7,7 +7,6 @@ use std::collections::BTreeMap;
 
 /// The topic of events; each consuming worker has a subscription of its name.
 pub const TOPIC: &str = "events";
-pub const QUEUE_COMMANDS: &str = "commands";
 pub const QUEUE_PAGES: &str = "pages";
 pub const QUEUE_TRACES: &str = "otlp-traces";
 pub const QUEUE_METRICS: &str = "otlp-metrics";

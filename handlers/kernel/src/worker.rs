@@ -45,7 +45,7 @@ pub enum Source {
     /// Events of these kinds, from the worker's own subscription of the topic. `filter` narrows them further: a
     /// broker property and the value it must have, for the kinds named.
     Events { kinds: &'static [&'static str], filter: Option<Filter> },
-    /// Commands of these kinds, over HTTP (run inline) or from the queue `commands`.
+    /// Commands of these kinds, over HTTP: run inline, without a function of their own (A29).
     Commands { kinds: &'static [&'static str] },
     /// A telemetry queue.
     Queue { name: &'static str },

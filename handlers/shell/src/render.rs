@@ -5,7 +5,7 @@ use crate::catalogue::{Catalogue, HTTP_FUNCTIONS, OUTBOX_SWEEP, TICK_PAGES};
 use crate::invocation::BINDING;
 use opsloop_kernel::{
     Source, Trigger,
-    message::{MAX_DELIVERIES, QUEUE_COMMANDS, QUEUE_LOGS, QUEUE_METRICS, QUEUE_PAGES, QUEUE_TRACES, TOPIC},
+    message::{MAX_DELIVERIES, QUEUE_LOGS, QUEUE_METRICS, QUEUE_PAGES, QUEUE_TRACES, TOPIC},
 };
 use serde_json::{Value, json};
 use std::{
@@ -95,7 +95,7 @@ pub fn topology(catalogue: &Catalogue) -> Value {
     let functions: Vec<Value> = functions(catalogue).keys().map(|name| json!({ "name": name })).collect();
     json!({
         "topic": TOPIC,
-        "queues": [QUEUE_COMMANDS, QUEUE_LOGS, QUEUE_METRICS, QUEUE_TRACES, QUEUE_PAGES],
+        "queues": [QUEUE_LOGS, QUEUE_METRICS, QUEUE_TRACES, QUEUE_PAGES],
         "maxDeliveryCount": MAX_DELIVERIES,
         "subscriptions": subscriptions,
         "functions": functions,

@@ -102,7 +102,6 @@ fn kind_of(incoming: &Incoming) -> String {
 fn home_of(trigger: &Trigger) -> Home {
     match trigger.source {
         Source::Queue { name } => Home::Queue(name),
-        Source::Commands { .. } => Home::Queue(opsloop_kernel::message::QUEUE_COMMANDS),
         _ => Home::Subscription,
     }
 }
