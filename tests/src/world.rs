@@ -168,7 +168,7 @@ impl World {
         let mut got = BusSource::receive(&**broker, entity, 64, Duration::ZERO).await.unwrap();
         let any = !got.is_empty();
         if self.twice {
-            let mut again: Vec<_> = got.iter().map(|d| received(d)).collect();
+            let mut again: Vec<_> = got.iter().map(received).collect();
             again.reverse();
             for r in again {
                 self.handle(function, &r).await;

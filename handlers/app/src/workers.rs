@@ -22,6 +22,7 @@ pub fn catalogue(settings: &WorkerSettings) -> Catalogue {
     let buckets = settings.metric_buckets;
     let feedback = FeedbackPolicy { signal_items: settings.signal_items };
     Catalogue::default()
+        .with_metric_buckets(buckets)
         .worker(TraceIngestionWorker { settings: TraceSettings::default() })
         .endpoints(trace_ingestion::endpoints())
         .worker(LogIngestionWorker)

@@ -351,7 +351,7 @@ async fn a_trace_of_many_signals_is_counted_for_each() {
     }
     world.run_until(at("10:05")).await;
     let mut categories: Vec<_> = world.items("shop").await.iter().map(|i| (i.category, i.sentiment.score)).collect();
-    categories.sort_by(|a, b| a.0.cmp(&b.0));
+    categories.sort_by_key(|c| c.0);
     assert_eq!(categories, [(FeedbackCategory::Correctness, -0.5), (FeedbackCategory::Performance, -0.3)]);
 }
 

@@ -166,7 +166,7 @@ impl World {
     pub async fn call(&self, method: Method, path: &str, body: serde_json::Value) -> Result<Answer, Problem> {
         let (path, query) = path.split_once('?').unwrap_or((path, ""));
         let pairs = query.split('&').filter_map(|p| p.split_once('='));
-        let caller = Caller { tenant: tenant(), project: None, subject: "ann".into() };
+        let caller = Caller { tenant: tenant(), project: None, subject: Some("ann".into()) };
         let call = Call {
             method,
             path,

@@ -23,6 +23,7 @@ fn request(params: &[(&str, &str)], query: &[(&str, &str)], body: Value) -> Requ
         body: Body(body),
         now: at("12:00"),
         project: Some("local".into()),
+        metric_buckets: 8,
     }
 }
 

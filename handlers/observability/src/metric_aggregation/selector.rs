@@ -111,9 +111,14 @@ fn expression(text: &str) -> Result<Regex, Refusal> {
         let (what, size) = ("an expression", text.len());
         return Err(Refusal::TooLarge { what, size, limit: EXPRESSION_BYTES_MAX });
     }
-    let anchored = format!("^(?s:{text})$");
-    let mut builder = regex::RegexBuilder::new(&anchored);
-    builder.size_limit(EXPRESSION_COMPILED_MAX).build().map_err(|e| Refusal::payload(format!("`{text}`: {e}")))
+    // Alone first: `a)|(b` would close the anchoring group and slip out of it.
+    compiled(text, text)?;
+    compiled(&format!("^(?s:{text})$"), text)
+}
+
+fn compiled(expression: &str, shown: &str) -> Result<regex::Regex, Refusal> {
+    let mut builder = regex::RegexBuilder::new(expression);
+    builder.size_limit(EXPRESSION_COMPILED_MAX).build().map_err(|e| Refusal::payload(format!("`{shown}`: {e}")))
 }
 
 /// A selector that can be applied to points.
