@@ -40,7 +40,7 @@ pub enum Value {
     Object(Members),
 }
 
-/// Members in order; names are unique ignoring case where the host says so, see [`put`].
+/// Members in order; names are unique ignoring case where the host says so, see `put`.
 pub type Members = Vec<(String, Value)>;
 
 /// Sets a member as the host does: names are compared ignoring case, an old one keeps its place and its spelling.
