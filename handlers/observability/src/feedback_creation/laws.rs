@@ -237,6 +237,24 @@ laws!(FeedbackCreationWorker {
         assert_eq!(serde_json::to_value(item.attribution.method).unwrap(), "trace");
         assert_eq!(item.created_at, noon());
     }
+    a_revision_told_under_another_event_changes_nothing {
+        let mut stream = Stream::default();
+        assert_eq!(tell(&mut stream, 1, 2, noon()), "counted");
+        assert_eq!(tell(&mut stream, 1, 2, noon()), "already-counted");
+        assert_eq!(tell(&mut stream, 1, 3, noon().plus_millis(1)), "already-counted");
+    }
+    only_a_larger_revision_of_an_anomaly_acts {
+        let case: serde_json::Value = serde_json::from_str(include_str!("golden/withdrawn.json")).unwrap();
+        let reason = |revision: u32| {
+            let mut input = case["input"].clone();
+            input["Anomaly"]["origin"]["revision"] = json!(revision);
+            let (input, view) = (serde_json::from_value(input).unwrap(), case["view"].clone());
+            let view: View = serde_json::from_value(view).unwrap();
+            let unit = &FeedbackCreationWorker::plan(&input)[0][0];
+            FeedbackCreationWorker::decide(unit, &input, &view, Moment(noon())).unwrap().reason
+        };
+        assert_eq!([reason(0), reason(1)], ["duplicate", "withdrawn"]);
+    }
     an_hour_that_is_no_longer_due_gives_nothing {
         let hour = Hour { fingerprint: FINGERPRINT.into(), hour: evidence::hour_of(noon()), count: 5 };
         let held = Held { body: hour.clone(), etag: ETag("1".into()), due: Some(hour.judged_at()) };

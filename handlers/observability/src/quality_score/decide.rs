@@ -127,8 +127,8 @@ fn compute(unit: &Unit<Key>, tick: Timestamp, v: &ProjectView, at: Moment) -> De
     let is_revision = !task.closes && project.has_closed(&task.window);
     project.finish(&task);
     let known = window.current.as_ref().and_then(|l| l.body.score.as_ref());
-    if is_revision && known.is_none() {
-        return Decision::because("never-computed").write(save(&project, &zone, held));
+    if is_revision && window.was_skipped() {
+        return Decision::because("skipped-before").write(save(&project, &zone, held));
     }
     let inputs = window.inputs();
     let scored = formula::score(&inputs, task.window.end);
@@ -173,6 +173,10 @@ fn skip(v: &ProjectView, held: &Held<Project>, tick: Timestamp, zone: &Zone) -> 
 }
 
 impl WindowView {
+    fn was_skipped(&self) -> bool {
+        self.current.as_ref().is_some_and(|l| l.body.status == Status::Skipped)
+    }
+
     fn inputs(&self) -> Inputs {
         Inputs {
             items: self.items.clone(),
@@ -213,3 +217,7 @@ pub const NOTICE: &str = "quality|";
 pub fn notice_id(project: &str) -> DocId {
     DocId(format!("{NOTICE}{}", opsloop_kernel::ids::percent(project)))
 }
+
+#[cfg(test)]
+#[path = "decide_tests.rs"]
+mod tests;
