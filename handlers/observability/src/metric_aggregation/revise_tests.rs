@@ -59,3 +59,14 @@ fn a_group_that_has_nothing_any_more_is_announced_with_nothing_once() {
     assert_eq!(shown(&three.groups), [("a", 5.0, 3, false), ("b", 0.0, 2, true)]);
     assert_eq!(shown(&three.listed), [("a", 5.0, 3, false)]);
 }
+
+#[test]
+fn a64_no_point_is_left_ahead_of_its_ledger() {
+    let one = first();
+    let mut ahead = one.groups.clone();
+    ahead[1].point.revision = 2;
+    // What was written ahead under revision 2 came to nothing: the window is as it was announced.
+    let again = revise(WINDOW, vec![group("a", 1.0), group("b", 2.0)], ahead, Some(&announced(&one)));
+    assert_eq!((again.changed, again.write, again.revision), (false, true, 1));
+    assert_eq!(shown(&again.groups), shown(&one.groups));
+}
