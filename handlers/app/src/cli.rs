@@ -12,6 +12,7 @@ use opsloop_telemetry::Format;
 use std::{
     error::Error,
     fmt::Display,
+    io::Write,
     net::{Ipv4Addr, SocketAddr},
     path::PathBuf,
     process::ExitCode,
@@ -176,14 +177,12 @@ fn run_render(check: bool) -> Outcome {
     Err(drift.join("\n").into())
 }
 
-/// What a command has to say goes to stdout.
-#[expect(clippy::print_stdout, reason = "this is the command line's own voice")]
+/// What a command has to say goes to stdout; who does not listen any more is no reason to fail.
 pub fn say(text: &str) {
-    println!("{text}");
+    let _ = writeln!(std::io::stdout(), "{text}");
 }
 
-#[expect(clippy::print_stderr, reason = "this is the command line's own voice")]
 pub fn failed<E: Display + ?Sized>(why: &E) -> ExitCode {
-    eprintln!("opsloop: {why}");
+    let _ = writeln!(std::io::stderr(), "opsloop: {why}");
     ExitCode::FAILURE
 }

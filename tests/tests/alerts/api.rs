@@ -186,12 +186,16 @@ async fn a_disabled_rule_has_no_slot_until_it_is_enabled_again() {
 
 #[test]
 fn the_rules_and_slos_of_the_demo_are_ones_that_can_be_saved() {
-    let read = |name: &str| {
-        let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../demo").join(name);
-        std::fs::read_to_string(path).unwrap()
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../demo");
+    let files: Vec<_> = std::fs::read_dir(folder).unwrap().map(|e| e.unwrap().path()).collect();
+    let named = |prefix: &str| -> Vec<String> {
+        let ours = |p: &&std::path::PathBuf| p.file_name().unwrap().to_string_lossy().starts_with(prefix);
+        files.iter().filter(ours).map(|p| std::fs::read_to_string(p).unwrap()).collect()
     };
-    let rules: Vec<alert_evaluation::AlertRule> = serde_json::from_str(&read("rules.json")).unwrap();
-    let slos: Vec<slo_evaluation::SloDefinition> = serde_json::from_str(&read("slos.json")).unwrap();
+    let rules: Vec<alert_evaluation::AlertRule> =
+        named("alert-").iter().map(|t| serde_json::from_str(t).unwrap()).collect();
+    let slos: Vec<slo_evaluation::SloDefinition> =
+        named("slo-").iter().map(|t| serde_json::from_str(t).unwrap()).collect();
     assert!(!rules.is_empty() && !slos.is_empty());
     assert!(rules.iter().all(|r| r.check().is_ok()) && slos.iter().all(|s| s.check().is_ok()));
 }

@@ -11,7 +11,7 @@ use serde_json::Value;
 use std::{
     io::{BufRead, BufReader},
     path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
+    process::{Child, ChildStdout, Command, Stdio},
 };
 
 pub fn root() -> PathBuf {
@@ -23,6 +23,8 @@ pub struct Local {
     pub url: String,
     pub otlp: String,
     pub client: Loopback,
+    /// Kept, so that what the process says still has a reader.
+    _said: std::io::Lines<BufReader<ChildStdout>>,
 }
 
 impl Drop for Local {
@@ -53,7 +55,7 @@ impl Local {
         };
         let otlp = address("OTLP/HTTP");
         let url = address("API");
-        Self { process, url, otlp, client: Loopback::new(None) }
+        Self { process, url, otlp, client: Loopback::new(None), _said: lines }
     }
 
     pub fn kill(&mut self) {

@@ -1,3 +1,5 @@
+//! The parts of incident analysis that need no store.
+
 use super::{
     enrich::{self, TraceSeen},
     incident::{LastDeployment, SourceId, SourceKind},
