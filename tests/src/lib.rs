@@ -2,6 +2,7 @@
 //! no real time, no threads of its own.
 
 pub mod faults;
+pub mod http;
 pub mod probe;
 pub mod world;
 

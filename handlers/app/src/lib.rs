@@ -2,7 +2,7 @@
 
 pub mod cli;
 mod control;
-mod demo;
+pub mod demo;
 mod front;
 pub mod local;
 pub mod loopback;

@@ -135,6 +135,10 @@ async fn command(
     payload: Body,
     now: Timestamp,
 ) -> Result<Reply, Problem> {
+    if call.idempotency.is_empty() {
+        // Behind the host there is an invocation id; without either, two commands would be taken for one.
+        return Err(Problem::invalid("a command needs an `Idempotency-Key` header"));
+    }
     let unknown = || Problem::new(500, "misrouted", format!("{worker} does not take {kind}"));
     let worker = shell.catalogue.named(worker).ok_or_else(unknown)?;
     let takes = |s: &Source| matches!(s, Source::Commands { kinds } if kinds.contains(&kind));

@@ -5,7 +5,7 @@ pub mod bench;
 mod facts;
 mod load;
 mod operator;
-mod recording;
+pub mod recording;
 mod report;
 
 use crate::{
