@@ -13,6 +13,9 @@ use std::{collections::BTreeMap, io::Read, time::Duration};
 
 /// Decompressed telemetry of one message (DESIGN 6, P20).
 const BATCH_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// Beyond a size that any request may have, what swells more than this is a bomb, not telemetry.
+const BATCH_RATIO_MAX: usize = 200;
+const BATCH_BYTES_FREE: usize = 8 * 1024 * 1024;
 /// A message received longer ago than this is not taken again (A15).
 const REPLAY_HORIZON: Duration = Duration::from_secs(30 * 24 * 3600);
 const METRICS_EXPIRE: Duration = Duration::from_secs(3 * 24 * 3600);
@@ -136,13 +139,11 @@ fn required<T: std::str::FromStr>(properties: &BTreeMap<String, String>, name: &
 
 fn unzstd(raw: &[u8]) -> Result<Bytes, Refusal> {
     let decoder = zstd::stream::read::Decoder::new(raw).map_err(|e| Refusal::payload(format!("zstd: {e}")))?;
+    let limit = (raw.len() * BATCH_RATIO_MAX).clamp(BATCH_BYTES_FREE, BATCH_BYTES_MAX);
     let mut out = Vec::new();
-    decoder
-        .take(BATCH_BYTES_MAX as u64 + 1)
-        .read_to_end(&mut out)
-        .map_err(|e| Refusal::payload(format!("zstd: {e}")))?;
-    if out.len() > BATCH_BYTES_MAX {
-        return Err(Refusal::TooLarge { what: "the decompressed batch", size: out.len(), limit: BATCH_BYTES_MAX });
+    decoder.take(limit as u64 + 1).read_to_end(&mut out).map_err(|e| Refusal::payload(format!("zstd: {e}")))?;
+    if out.len() > limit {
+        return Err(Refusal::TooLarge { what: "the decompressed batch", size: out.len(), limit });
     }
     Ok(out.into())
 }
@@ -159,5 +160,21 @@ pub fn original_id(received: &Received) -> String {
     match (p.get(property::BATCH_ID), p.get(property::PART)) {
         (Some(batch), Some(part)) => format!("{batch}|{part}"),
         _ => received.message_id.split(':').next().unwrap_or_default().to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn p20_a_bomb_ends_at_its_limit_and_honest_telemetry_passes() {
+        let packed = |bytes: &[u8]| zstd::bulk::compress(bytes, 3).unwrap();
+        let honest = vec![7u8; 4 * 1024 * 1024];
+        assert_eq!(unzstd(&packed(&honest)).unwrap().len(), honest.len());
+        let bomb = packed(&vec![0u8; 60 * 1024 * 1024]);
+        assert!(bomb.len() < 100_000);
+        assert_eq!(unzstd(&bomb).unwrap_err().code(), "too_large");
+        assert_eq!(unzstd(b"no zstd").unwrap_err().code(), "invalid_payload");
     }
 }
