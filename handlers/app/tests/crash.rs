@@ -20,43 +20,48 @@ const START: &str = "2026-11-21T10:00:00Z";
 const KILLS: usize = 20;
 const MINUTES: u64 = 24;
 
-/// Where in the load a kill falls, how long after the request was begun, and whether the child alone is killed.
-fn kills() -> BTreeMap<u64, (Duration, bool)> {
+/// What is under way when the kill comes.
+#[derive(Clone, Copy)]
+enum During {
+    /// Work: due documents and deliveries.
+    Advance,
+    /// Nothing: what was accepted is not yet worked off.
+    Rest,
+}
+
+/// When the kill comes, what is under way, and whether the child alone is killed.
+#[derive(Clone, Copy)]
+struct Kill {
+    after: Duration,
+    during: During,
+    child_alone: bool,
+}
+
+/// Where in the load the kills fall.
+fn kills() -> BTreeMap<u64, Kill> {
     let draw =
         |n: usize, what: &str| u64::from_str_radix(&ids::digest(["kill", what, &n.to_string()])[..8], 16).unwrap();
     let mut out = BTreeMap::new();
     let mut n = 0;
     while out.len() < KILLS {
         let step = draw(n, "step") % (MINUTES * 6);
-        out.insert(step, (Duration::from_micros(draw(n, "after") % 30_000), draw(n, "who") % 3 == 0));
+        let during = if draw(n, "during") % 2 == 0 { During::Advance } else { During::Rest };
+        let after = Duration::from_micros(draw(n, "after") % 30_000);
+        out.insert(step, Kill { after, during, child_alone: draw(n, "who") % 3 == 0 });
         n += 1;
     }
     out
 }
 
 /// Ten seconds of load per step: traces and, once a minute, counters. What is not answered is sent again.
-async fn run(data: &Path, kills: &BTreeMap<u64, (Duration, bool)>) -> usize {
+async fn run(data: &Path, kills: &BTreeMap<u64, Kill>) -> usize {
     let mut local = Local::start(data, at(START), &[]);
     let (mut now, mut happened, mut orphans) = (at(START), 0, BTreeSet::new());
     for step in 0..MINUTES * 6 {
         let until = now.plus_millis(10_000);
-        if let Some((after, child_alone)) = kills.get(&step) {
+        if let Some(kill) = kills.get(&step) {
             happened += 1;
-            let victims = local.children();
-            let moving = local.try_advance(10);
-            let kill = async {
-                tokio::time::sleep(*after).await;
-                match child_alone {
-                    true => victims.iter().for_each(|pid| kill_9(*pid)),
-                    false => kill_9(local.process.id().try_into().unwrap()),
-                }
-            };
-            let _ = tokio::join!(moving, kill);
-            if !child_alone {
-                orphans.extend(victims);
-                local.process.wait().unwrap();
-                local = Local::start(data, until, &[]);
-            }
+            orphans.extend(strike(&mut local, data, until, kill).await);
         }
         now = settle(&mut local, data, until).await;
         for n in 0..3 {
@@ -68,10 +73,39 @@ async fn run(data: &Path, kills: &BTreeMap<u64, (Duration, bool)>) -> usize {
         }
     }
     settle(&mut local, data, now.plus_millis(10 * 60_000)).await;
-    for pid in orphans {
-        assert!(!Path::new(&format!("/proc/{pid}/exe")).exists(), "serve {pid} outlived its parent");
+    let ours = local.children();
+    for pid in orphans.into_iter().filter(|pid| !ours.contains(pid)) {
+        let runs = std::fs::read_link(format!("/proc/{pid}/exe")).unwrap_or_default();
+        assert_ne!(runs, Path::new(env!("CARGO_BIN_EXE_opsloop")), "serve {pid} outlived its parent");
     }
     happened
+}
+
+/// Kills, and starts a new process where `local` itself was the victim; what must not outlive it.
+async fn strike(local: &mut Local, data: &Path, until: Timestamp, kill: &Kill) -> Vec<i32> {
+    let victims = local.children();
+    let hit = async {
+        match kill.child_alone {
+            true => victims.iter().for_each(|pid| kill_9(*pid)),
+            false => kill_9(local.process.id().try_into().unwrap()),
+        }
+    };
+    match kill.during {
+        During::Rest => hit.await,
+        During::Advance => {
+            let late = async {
+                tokio::time::sleep(kill.after).await;
+                hit.await;
+            };
+            let _ = tokio::join!(local.try_advance(10), late);
+        }
+    }
+    if kill.child_alone {
+        return vec![];
+    }
+    local.process.wait().unwrap();
+    *local = Local::start(data, until, &[]);
+    victims
 }
 
 fn kill_9(pid: i32) {
