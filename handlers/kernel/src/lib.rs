@@ -16,6 +16,7 @@ pub mod incoming;
 pub mod json;
 pub mod law;
 pub mod message;
+pub mod mutant;
 pub mod ports;
 pub mod signal;
 pub mod time;

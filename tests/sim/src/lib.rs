@@ -1,0 +1,10 @@
+//! Deterministic simulation (DESIGN 10.5): production code with every port replaced, and everything from one seed.
+//!
+//! README.md says what is simulated and how to debug a seed. The easily broken rule: nothing here may draw from
+//! anything but [`rng::Rng`], and no map whose order is by chance may be walked.
+
+pub mod journal;
+pub mod oracles;
+pub mod plan;
+pub mod rng;
+pub mod workers;
