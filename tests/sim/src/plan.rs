@@ -40,7 +40,13 @@ pub enum Offer {
     /// An event of another platform, to the topic.
     Event(Box<Envelope>),
     /// What nobody should send: it must die with this reason (SPEC 3.6), its bytes untouched, or be ignored (`None`).
-    Hostile { to: Destination, id: String, properties: BTreeMap<String, String>, body: Bytes, dies: Option<&'static str> },
+    Hostile {
+        to: Destination,
+        id: String,
+        properties: BTreeMap<String, String>,
+        body: Bytes,
+        dies: Option<&'static str>,
+    },
 }
 
 /// The inputs of a run, and what must come of them whatever happens.

@@ -38,7 +38,7 @@ impl Rng {
 
     /// True at this rate, 0 to 1. A rate of 0 draws nothing.
     pub fn hit(&mut self, rate: f64) -> bool {
-        rate > 0.0 && (self.next() >> 11) as f64 / (1u64 << 53) as f64 < rate
+        rate > 0.0 && ((self.next() >> 11) as f64) < rate * (1u64 << 53) as f64
     }
 
     pub fn pick<'a, T>(&mut self, from: &'a [T]) -> &'a T {
