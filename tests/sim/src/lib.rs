@@ -3,6 +3,8 @@
 //! README.md says what is simulated and how to debug a seed. The easily broken rule: nothing here may draw from
 //! anything but [`rng::Rng`], and no map whose order is by chance may be walked.
 
+pub mod blobs;
+pub mod broker;
 pub mod journal;
 pub mod oracles;
 pub mod plan;

@@ -1,0 +1,32 @@
+//! Payloads that do not fit a message (claim check), in memory: what the embedded store does, without a clock.
+
+use bytes::Bytes;
+use opsloop_kernel::Timestamp;
+use std::collections::BTreeMap;
+
+/// As the embedded store's: a payload reference looks the same in both.
+const SCHEME: &str = "opsloop-blob:";
+
+#[derive(Clone, Default)]
+pub struct Blobs {
+    objects: BTreeMap<String, (Bytes, Timestamp)>,
+}
+
+impl Blobs {
+    /// Its uri. The name says what the content is, so an object that is there is kept; it lives as long as the longest
+    /// wish.
+    pub fn put(&mut self, name: &str, bytes: Bytes, expires: Timestamp) -> String {
+        let expires = expires.floor_millis();
+        match self.objects.get_mut(name) {
+            Some((_, until)) => *until = expires.max(*until),
+            None => drop(self.objects.insert(name.to_owned(), (bytes, expires))),
+        }
+        format!("{SCHEME}{name}")
+    }
+
+    /// `None`: there is no such object, or no longer.
+    pub fn get(&self, uri: &str, now: Timestamp) -> Option<Bytes> {
+        let (bytes, until) = self.objects.get(uri.strip_prefix(SCHEME)?)?;
+        (*until > now).then(|| bytes.clone())
+    }
+}
