@@ -5,6 +5,9 @@
 //! Left out on purpose: receiving from dead letters, renewing locks (who receives says how long its lock holds), and
 //! forgetting ids that the window no longer knows, for a run is short.
 
+mod index;
+
+use index::{Index, State};
 use opsloop_embedded::broker::{Counts, Subscription, Topology};
 use opsloop_kernel::{
     Delivered, Destination, Message, Outcome, Timestamp,
@@ -16,7 +19,7 @@ use std::{
     time::Duration,
 };
 
-pub const DUPLICATE_WINDOW: Duration = Duration::from_secs(600);
+const DUPLICATE_WINDOW: Duration = Duration::from_secs(600);
 /// Service Bus: a message id has at most 128 characters.
 const MESSAGE_ID_MAX: usize = 128;
 const REASON_DELIVERIES: &str = "MaxDeliveryCountExceeded";
@@ -82,27 +85,6 @@ struct Kept {
     state: State,
     deliveries: u32,
     enqueued_at: Timestamp,
-}
-
-#[derive(Clone, Copy)]
-enum State {
-    Available,
-    /// Not before then: as its sender, or a fault, wanted it.
-    Scheduled(Timestamp),
-    Locked(Timestamp),
-    /// Since then.
-    Dead(Timestamp),
-}
-
-/// The copies by their states.
-#[derive(Clone, Default)]
-struct Index {
-    available: BTreeSet<(EntityId, i64)>,
-    /// Scheduled and locked ones, by when that ends.
-    wakes: BTreeSet<(Timestamp, i64)>,
-    dead: BTreeSet<(EntityId, i64)>,
-    /// How many of an entity are not settled.
-    waiting: Vec<u64>,
 }
 
 impl Broker {
@@ -369,8 +351,7 @@ impl Broker {
     /// Brings everything to this instant: what was delivered for the last time and never settled dies when its lock ends.
     fn wake(&mut self, now: Timestamp) {
         while let Some((at, sequence)) = self.index.wakes.first().copied().filter(|(at, _)| *at <= now) {
-            let kept = &self.copies[&sequence];
-            let dies = matches!(kept.state, State::Locked(_)) && kept.deliveries >= self.max_deliveries;
+            let dies = self.copies[&sequence].deliveries >= self.max_deliveries;
             self.enter(sequence, if dies { State::Dead(at) } else { State::Available });
         }
     }
@@ -400,31 +381,5 @@ impl Kept {
     fn delivered(&self) -> Delivered {
         let (message, deliveries) = (Message::clone(&self.message), self.deliveries);
         Delivered { message, deliveries, enqueued_at: Some(self.enqueued_at) }
-    }
-}
-
-impl Index {
-    fn add(&mut self, state: State, entity: EntityId, sequence: i64) {
-        match state {
-            State::Available => self.available.insert((entity, sequence)),
-            State::Scheduled(at) | State::Locked(at) => self.wakes.insert((at, sequence)),
-            State::Dead(_) => self.dead.insert((entity, sequence)),
-        };
-        self.waiting[entity.0] += state.waits();
-    }
-
-    fn remove(&mut self, state: State, entity: EntityId, sequence: i64) {
-        match state {
-            State::Available => self.available.remove(&(entity, sequence)),
-            State::Scheduled(at) | State::Locked(at) => self.wakes.remove(&(at, sequence)),
-            State::Dead(_) => self.dead.remove(&(entity, sequence)),
-        };
-        self.waiting[entity.0] -= state.waits();
-    }
-}
-
-impl State {
-    fn waits(self) -> u64 {
-        u64::from(!matches!(self, Self::Dead(_)))
     }
 }
