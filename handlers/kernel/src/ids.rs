@@ -4,6 +4,7 @@ use crate::{
     ident::{CorrelationId, EventId, TenantId, TraceId},
     incoming::Stream,
     json::sha256_hex,
+    mutant::{self, Mutant},
     time::Timestamp,
 };
 use sha2::{Digest, Sha256};
@@ -35,6 +36,11 @@ pub fn uuid5<S: AsRef<str>>(parts: impl IntoIterator<Item = S>) -> Uuid {
     Uuid::new_v5(&NAMESPACE, joined(parts).as_bytes())
 }
 
+/// What a tenant is in what is derived for it: no two share an id.
+fn part_of(tenant: &TenantId) -> &str {
+    if mutant::is(Mutant::TenantLeftOutOfIds) { "" } else { tenant.as_str() }
+}
+
 /// The parts of an idempotency key: component tag, formula version, tenant, then what the section says.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 #[serde(transparent)]
@@ -42,7 +48,7 @@ pub struct KeyParts(Vec<String>);
 
 impl KeyParts {
     pub fn new<S: Into<String>>(component: &str, tenant: &TenantId, parts: impl IntoIterator<Item = S>) -> Self {
-        let head = [component.to_owned(), "1".to_owned(), tenant.to_string()];
+        let head = [component.to_owned(), "1".to_owned(), part_of(tenant).to_owned()];
         Self(head.into_iter().chain(parts.into_iter().map(Into::into)).collect())
     }
     pub fn key(&self) -> String {
@@ -63,13 +69,13 @@ pub fn derived_id<S: AsRef<str>>(
     parts: impl IntoIterator<Item = S>,
 ) -> String {
     let rest: Vec<String> = parts.into_iter().map(|p| p.as_ref().to_owned()).collect();
-    let head = [kind.to_owned(), tenant.to_string()];
+    let head = [kind.to_owned(), part_of(tenant).to_owned()];
     format!("{prefix}-{}", uuid5(head.into_iter().chain(rest)))
 }
 
 /// The id of an event that a worker makes.
 pub fn event_id(kind: &str, tenant: &TenantId, idempotency_key: &str, revision: u32) -> EventId {
-    EventId::derived(uuid5(["event", kind, tenant.as_str(), idempotency_key, &revision.to_string()]))
+    EventId::derived(uuid5(["event", kind, part_of(tenant), idempotency_key, &revision.to_string()]))
 }
 
 /// A tick of the timer function (A50).

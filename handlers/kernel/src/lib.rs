@@ -34,6 +34,7 @@ pub use incoming::{
     Chain, Container, DueUnits, Found, Incoming, Signal as TelemetrySignal, Stream, TelemetryBatch, Unit, UnitKey,
 };
 pub use message::{Delivered, Destination, Message, Outcome};
+pub use mutant::Mutant;
 pub use ports::{Blobs, BoxFuture, Clock, Commit, Committed, Directory, Listing, Order, Page, Publisher, Scope, Store};
 pub use time::{Moment, Timestamp};
 pub use window::Window;

@@ -3,13 +3,14 @@
 
 use bytes::Bytes;
 use opsloop_kernel::{
-    Bears, Commit, Context, Decision, Document, Envelope, Fact, Refusal, SpanId, Spec, Stream, TenantId, Timestamp,
-    Write,
+    Bears, Commit, Context, Decision, Document, Envelope, Fact, Mutant, Refusal, SpanId, Spec, Stream, TenantId,
+    Timestamp, Write,
     document::{BATCH_BYTES_MAX, BATCH_OPERATIONS_MAX, Body, DOCUMENT_BYTES_MAX},
     envelope::{ENVELOPE_BYTES_MAX, PayloadRef},
     ids,
     json::sha256_hex,
     message::{Destination, Message, property},
+    mutant,
     ports::Seen,
     traceparent::Traceparent,
 };
@@ -92,13 +93,30 @@ pub fn bind(cause: &Cause<'_>, decision: &Decision) -> Result<Bound, Refusal> {
     let owed = outbox(cause, envelopes);
     let mut writes = decision.writes.clone();
     writes.extend(owed.iter().map(|(d, _)| Write::Put(d.clone())));
-    let marker = cause.marker.map(|id| marker_of(cause, id, decision));
+    let marked = cause.marker.filter(|_| !mutant::is(Mutant::NoMarker));
+    let marker = marked.map(|id| marker_of(cause, id, decision));
     check_documents(decision.ahead.iter().chain(&writes))?;
     check_batch(&writes, marker.is_some())?;
     let ahead = batches(cause, &decision.ahead);
     let commit = Commit { tenant: cause.tenant.clone(), stream: cause.stream.clone(), marker, writes };
     let last = (commit.marker.is_some() || !commit.writes.is_empty()).then_some(commit);
-    Ok(Bound { blobs, ahead, last, owed })
+    Ok(torn(Bound { blobs, ahead, last, owed }))
+}
+
+/// One batch it stays, but for the two defects that take the outbox out of it: to go before or after what counts.
+fn torn(mut bound: Bound) -> Bound {
+    let before = mutant::is(Mutant::OutboxInAWriteAhead);
+    if !(before || mutant::is(Mutant::OutboxOutsideTheBatch)) || bound.owed.is_empty() {
+        return bound;
+    }
+    if let Some(mut whole) = bound.last.take() {
+        let owed = whole.writes.split_off(whole.writes.len() - bound.owed.len());
+        let outbox = Commit { marker: None, writes: owed, ..whole.clone() };
+        let (first, last) = if before { (outbox, whole) } else { (whole, outbox) };
+        bound.ahead.push(first);
+        bound.last = Some(last);
+    }
+    bound
 }
 
 /// `seen|worker|eventId|key`, the key percent-encoded (A39, A51).
@@ -107,8 +125,9 @@ pub fn marker_id(worker: &str, event: &str, key: &str) -> String {
 }
 
 fn marker_of(cause: &Cause<'_>, event: &str, decision: &Decision) -> Document {
+    let life = if mutant::is(Mutant::MarkerExpiresBeforeItsHorizon) { MARKER_LIFE / 7 } else { MARKER_LIFE };
     let seen = Seen { body_sha256: cause.command.map(str::to_owned), answer: decision.answer.clone() };
-    Document::new(marker_id(cause.spec.name, event, cause.key), "seen", &seen).expires(cause.now + MARKER_LIFE)
+    Document::new(marker_id(cause.spec.name, event, cause.key), "seen", &seen).expires(cause.now + life)
 }
 
 fn facts_of(
@@ -163,7 +182,8 @@ fn check_payloads(
 
 fn envelope_of(cause: &Cause<'_>, fact: &Fact) -> Envelope {
     let key = fact.key.key();
-    let event_id = ids::event_id(fact.kind, cause.tenant, &key, fact.revision);
+    let drawn = mutant::is(Mutant::IdsDrawn).then(|| mutant::draw().to_string());
+    let event_id = ids::event_id(fact.kind, cause.tenant, drawn.as_ref().unwrap_or(&key), fact.revision);
     let origin = origin_of(cause, &fact.context);
     let about = &fact.about;
     let id_of_subject = about.subject.split_once('/').map_or(about.subject.as_str(), |(_, id)| id);

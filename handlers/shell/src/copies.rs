@@ -5,7 +5,9 @@ use crate::{
     delivery::{CopyState, original_id},
     invocation::Received,
 };
-use opsloop_kernel::{Destination, Fault, Message, Outcome, Timestamp, ids, message::property, ports::Publisher};
+use opsloop_kernel::{
+    Destination, Fault, Message, Mutant, Outcome, Timestamp, ids, message::property, mutant, ports::Publisher,
+};
 use std::collections::BTreeMap;
 
 /// Where the copies of a trigger's messages go: back to the queue, or to the worker's subscription by audience.
@@ -17,10 +19,12 @@ pub enum Home {
 
 /// The next copy of what was received. `state` is that of the copy but for `hop`, which grows here.
 pub fn copy_of(received: &Received, worker: &str, home: Home, state: &CopyState, at: Option<Timestamp>) -> Message {
-    let hop = state.hop + 1;
+    let hop = if mutant::is(Mutant::HopNotGrown) { 1 } else { state.hop + 1 };
     let mut p: BTreeMap<String, String> = received.properties.clone();
     p.insert(property::HOP.into(), hop.to_string());
-    p.insert(property::ATTEMPT.into(), state.attempt.to_string());
+    if !mutant::is(Mutant::AttemptCounterNotCarried) {
+        p.insert(property::ATTEMPT.into(), state.attempt.to_string());
+    }
     p.insert(property::RACES.into(), state.races.to_string());
     set(&mut p, property::MOMENT, state.moment.map(|t| t.to_string()));
     set(&mut p, property::AFTER, state.after.clone());
@@ -32,8 +36,10 @@ pub fn copy_of(received: &Received, worker: &str, home: Home, state: &CopyState,
         }
         Home::Queue(name) => Destination::Queue(name.to_owned()),
     };
+    let original = original_id(received);
+    let its_own = !mutant::is(Mutant::CopyWithTheOriginalsMessageId);
     Message {
-        id: ids::copy_id(&original_id(received), worker, hop),
+        id: if its_own { ids::copy_id(&original, worker, hop) } else { original },
         to,
         properties: p,
         content_type: received.content_type.clone().unwrap_or_else(|| "application/json".into()),

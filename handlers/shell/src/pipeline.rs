@@ -7,8 +7,8 @@ use crate::{
 };
 use futures::{StreamExt, stream};
 use opsloop_kernel::{
-    Answer, Commit, Committed, Decision, Document, Envelope, Fault, Halt, Incoming, Moment, Note, Refusal, Scope, Stop,
-    Stored, TenantId, Timestamp, Unit, Worker, ports::Seen, signal,
+    Answer, Commit, Committed, Decision, Document, Envelope, Fault, Halt, Incoming, Moment, Mutant, Note, Refusal,
+    Scope, Stop, Stored, TenantId, Timestamp, Unit, Worker, mutant, ports::Seen, signal,
 };
 use serde_json::{Value, json};
 use std::{collections::BTreeSet, sync::Mutex};
@@ -97,7 +97,7 @@ async fn run_chain<W: Worker>(worker: &W, chain: &[Unit<W::Key>], input: &W::Inp
         let settled = settle_unit(worker, unit, input, job).await.unwrap_or_else(Settled::Stopped);
         let ends = matches!(settled, Settled::Stopped(_) | Settled::Again { .. });
         out.push(settled);
-        if ends {
+        if ends && !mutant::is(Mutant::ChainGoesOnAfterAFailure) {
             if let Ok(mut resting) = job.resting.lock() {
                 resting.insert(text_of(unit));
             }
@@ -114,7 +114,7 @@ async fn settle_unit<W: Worker>(
     job: &Job<'_>,
 ) -> Result<Settled, Stop> {
     let scope = Scope::admit(job.whose, &unit.tenant, &*job.ports.store)?;
-    let at = Moment(unit.due.unwrap_or(job.moment));
+    let at = Moment(unit.due.filter(|_| !mutant::is(Mutant::MomentFromTheTick)).unwrap_or(job.moment));
     let key = unit.key.to_string();
     for _ in 0..=RACES_AT_ONCE {
         let view = worker.observe(unit, input, &scope).await?;

@@ -9,8 +9,8 @@ use crate::{
 };
 use futures::{StreamExt, future, stream};
 use opsloop_kernel::{
-    Commit, Committed, Document, ETag, Fault, Found, Message, Note, Outcome, Stream, TenantId, Timestamp, Write, ids,
-    ports::Within, signal,
+    Commit, Committed, Document, ETag, Fault, Found, Message, Mutant, Note, Outcome, Stream, TenantId, Timestamp,
+    Write, ids, mutant, ports::Within, signal,
 };
 use std::borrow::Cow;
 
@@ -50,6 +50,9 @@ async fn pay(
     ports: &Ports,
 ) -> Result<(), Fault> {
     let messages: Vec<Message> = owed.messages.iter().map(OwedMessage::message).collect();
+    if mutant::is(Mutant::RelayDeletesBeforePublish) {
+        ports.store.paid(tenant, stream, &document.id, etag).await?;
+    }
     let outcomes = ports.publisher.publish(&messages).await?;
     let rejected: Vec<&OwedMessage> = owed
         .messages

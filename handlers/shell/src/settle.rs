@@ -9,7 +9,8 @@ use crate::{
     pipeline::{self, Job, Ran, Settled},
 };
 use opsloop_kernel::{
-    Dedup, Envelope, Fault, Incoming, Refusal, Source, Stop, TenantId, Timestamp, Trigger, ids, message::MAX_DELIVERIES,
+    Dedup, Envelope, Fault, Incoming, Mutant, Refusal, Source, Stop, TenantId, Timestamp, Trigger, ids,
+    message::MAX_DELIVERIES, mutant,
 };
 use std::{collections::BTreeSet, sync::Mutex, time::Duration};
 
@@ -82,7 +83,7 @@ async fn incoming(trigger: &Trigger, received: &Received, ports: &Ports, now: Ti
         Source::Queue { name } => delivery::batch_of(name, received, &*ports.blobs, now).await,
         _ => {
             let envelope = delivery::event_of(received, &*ports.blobs, now).await?;
-            if envelope.tenant_id.is_platform() {
+            if envelope.tenant_id.is_platform() && !mutant::is(Mutant::TenantGuardOff) {
                 let (envelope, target) = (envelope.tenant_id, TenantId::platform());
                 return Err(Refusal::TenantViolation { envelope, target }.into());
             }
@@ -201,13 +202,17 @@ impl Context<'_> {
         if self.received.deliveries <= 1 {
             dead_letters::record(self.worker, self.received, self.state.attempt, &refusal, self.ports).await;
         }
+        if mutant::is(Mutant::RefusalSettledAsDone) {
+            return Settlement::Done { outcome: "ignored" };
+        }
         Settlement::Refused(refusal)
     }
 
     /// Races do not use attempts (A12): a copy in 0 to 2 s with the same attempt and moment.
     async fn race(&self) -> Settlement {
         let at = self.now.plus(Duration::from_millis(self.jitter(0, RACE_DELAY_MS)));
-        let state = CopyState { races: self.state.races + 1, ..self.kept() };
+        let attempt = self.state.attempt + u32::from(mutant::is(Mutant::RaceUsesAnAttempt));
+        let state = CopyState { attempt, races: self.state.races + 1, ..self.kept() };
         self.reschedule(state, at, Fault::Raced).await
     }
 
@@ -235,6 +240,7 @@ impl Context<'_> {
         let copy = copies::copy_of(self.received, self.worker, self.home, &state, Some(at));
         match copies::publish(copy, &*self.ports.publisher).await {
             Ok(()) => Settlement::Deferred { until: at },
+            Err(_) if mutant::is(Mutant::AcknowledgeAlthoughReschedulingFailed) => Settlement::Deferred { until: at },
             Err(_) => {
                 // Five deliveries must not be burnt in milliseconds (A13).
                 let seconds = (1u64 << self.received.deliveries.min(MAX_DELIVERIES)).min(BLOCKED_WAIT_MAX_S);

@@ -8,7 +8,7 @@ use crate::{
     events::{ClearReason, SuppressedBy},
     series::{Op, Reading, Verdict},
 };
-use opsloop_kernel::{Freshness, LabelSet, Timestamp, ids::digest, window::stale_after};
+use opsloop_kernel::{Freshness, LabelSet, Mutant, Timestamp, ids::digest, mutant, window::stale_after};
 use serde::{Deserialize, Serialize};
 
 /// A resolved instance is shown for this long.
@@ -144,7 +144,8 @@ impl Slot<'_> {
     }
 
     fn is_fresh(&self, v: &Verdict) -> bool {
-        !self.reading.lagging && self.at.millis_since(v.evidence) <= self.stale_after_ms()
+        let heard = self.at.millis_since(v.evidence) <= self.stale_after_ms();
+        (heard && !self.reading.lagging) || mutant::is(Mutant::RecoveryOnStaleData)
     }
 }
 

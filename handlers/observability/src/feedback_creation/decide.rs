@@ -10,7 +10,7 @@ use super::{
     policy::FeedbackPolicy,
 };
 use crate::events::{FeedbackItem, RuntimeSignal, Withdrawn};
-use opsloop_kernel::{Bears, Decision, Document, ETag, Halt, Moment, TenantId, Timestamp, Unit, Write};
+use opsloop_kernel::{Bears, Decision, Document, ETag, Halt, Moment, Mutant, TenantId, Timestamp, Unit, Write, mutant};
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
@@ -120,7 +120,8 @@ fn of_anomaly(v: &SourceView, origin: &Origin, anomaly: &CostAnomaly, at: Moment
 
 /// A larger revision of the anomaly decides whether the item is withdrawn; nothing else of it ever changes.
 fn revise(v: &SourceView, root: &Held<Root>, origin: &Origin, anomaly: &CostAnomaly, at: Moment) -> Decision {
-    let Some(held) = v.item.as_ref().filter(|_| origin.revision > root.body.revision) else {
+    let is_newer = origin.revision > root.body.revision || mutant::is(Mutant::OlderRevisionWins);
+    let Some(held) = v.item.as_ref().filter(|_| is_newer) else {
         return Decision::because("duplicate");
     };
     let newer = Root { revision: origin.revision, ..root.body.clone() };

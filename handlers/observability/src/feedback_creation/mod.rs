@@ -27,8 +27,8 @@ pub use policy::{FeedbackPolicies, FeedbackPolicy};
 use crate::events::{FeedbackSource, kind};
 use input::CREATE_FEEDBACK_ITEM;
 use opsloop_kernel::{
-    Chain, Decision, Dedup, DueUnits, Halt, Incoming, Moment, Platform, Refusal, Scope, Source, Spec, Stop, Timestamp,
-    Trigger, Unit, Worker, worker::Filter,
+    Chain, Decision, Dedup, DueUnits, Halt, Incoming, Moment, Mutant, Platform, Refusal, Scope, Source, Spec, Stop,
+    Timestamp, Trigger, Unit, Worker, mutant, worker::Filter,
 };
 use std::{fmt, str::FromStr};
 
@@ -154,7 +154,9 @@ fn of_source(origin: &input::Origin, source: FeedbackSource, source_id: &str) ->
 }
 
 fn unit(origin: &input::Origin, key: Key) -> Unit<Key> {
-    Unit { tenant: origin.tenant.clone(), stream: item::stream(origin.project.as_deref()), key, due: None }
+    let moved = mutant::is(Mutant::PlanReadsPolicy) && mutant::draw().is_multiple_of(2);
+    let stream = item::stream(origin.project.as_deref().filter(|_| !moved));
+    Unit { tenant: origin.tenant.clone(), stream, key, due: None }
 }
 
 /// Hours are independent of each other: one that fails holds up none.

@@ -13,7 +13,7 @@ use crate::{
     events::{FeedbackItem, FeedbackSource},
     trace_ingestion::{list_index, root_prefix},
 };
-use opsloop_kernel::{Container, DocId, Refusal, Scope, Stop, Stream, Timestamp, Unit, ids::percent};
+use opsloop_kernel::{Container, DocId, Mutant, Refusal, Scope, Stop, Stream, Timestamp, Unit, ids::percent, mutant};
 use serde::de::DeserializeOwned;
 
 pub async fn observe(
@@ -46,7 +46,7 @@ async fn source_view(
     let root: Option<Held<Root>> = held(scope, &unit.stream, root).await?;
     let mut view = SourceView { root, ..SourceView::default() };
     match (&view.root, origin) {
-        (Some(root), Some(origin)) if origin.revision > root.body.revision => {
+        (Some(root), Some(origin)) if origin.revision > root.body.revision || mutant::is(Mutant::OlderRevisionWins) => {
             view.item = held::<FeedbackItem>(scope, &unit.stream, &root.body.item).await?;
         }
         (None, Some(o)) => view.cause = cause(o.environment.as_deref(), o.module.as_deref(), scope).await?,

@@ -10,7 +10,7 @@ use super::{
     policy::IncidentPolicy,
 };
 use crate::events::{IncidentStatus, Ref, RootCause, RootCauseCategory, Severity};
-use opsloop_kernel::{Decision, Document, ETag, Fact, Timestamp, Write};
+use opsloop_kernel::{Decision, Document, ETag, Fact, Mutant, Timestamp, Write, mutant};
 
 /// Episodes that one source holds at a time; of more the oldest counts as over.
 pub const EPISODES_MAX: usize = 50;
@@ -63,7 +63,7 @@ impl<'a> Change<'a> {
     }
 
     pub fn append(&mut self, kind: EntryKind, at: Timestamp, says: Says) {
-        self.incident.last_seq += 1;
+        self.incident.last_seq += if mutant::is(Mutant::LogNumberSkipped) { 2 } else { 1 };
         self.entries.push(LogEntry {
             seq: self.incident.last_seq,
             at,
@@ -124,7 +124,8 @@ impl<'a> Change<'a> {
 
     /// Never lower (I3). Raised to critical it escalates at once, where it may.
     pub fn raise(&mut self, severity: Severity, at: Timestamp) {
-        if severity <= self.incident.severity {
+        let is_news = severity > self.incident.severity || mutant::is(Mutant::SeverityLowered);
+        if !is_news || severity == self.incident.severity {
             return;
         }
         let reason = format!("{} → {}", name_of(self.incident.severity), name_of(severity));

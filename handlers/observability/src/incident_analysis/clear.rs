@@ -9,13 +9,13 @@ use super::{
     view::SourceView,
 };
 use crate::events::ClearReason;
-use opsloop_kernel::{Decision, DocId, Document, TenantId, Timestamp, Write};
+use opsloop_kernel::{Decision, DocId, Document, Mutant, TenantId, Timestamp, Write, mutant};
 
 /// Marks outlive every replay (SPEC 3.6: 30 d).
 pub const KEPT_MS: i64 = 35 * 86_400_000;
 
 pub(super) fn decide(tenant: &TenantId, c: &Clear, view: &SourceView, at: Timestamp) -> Decision {
-    if c.stale && !is_an_act(c.reason) {
+    if c.stale && !is_an_act(c.reason) && !mutant::is(Mutant::RecoveryOnStaleData) {
         return Decision::because("stale-clear");
     }
     if !view.policy.takes(c.source.source) && view.root.is_none() {
@@ -30,6 +30,9 @@ pub(super) fn decide(tenant: &TenantId, c: &Clear, view: &SourceView, at: Timest
     }
     let open = view.named.as_ref().filter(|i| !i.body.is_resolved());
     let ended = open.map_or_else(Vec::new, |i| ended(c, &i.body));
+    if ended.is_empty() && mutant::is(Mutant::ClearLeavesNoMark) {
+        return Decision::because("cleared-unknown");
+    }
     let decision = Decision::because(if ended.is_empty() { "cleared-unknown" } else { "cleared" })
         .write(mark(c, view, !ended.is_empty()))
         .write(root(&c.source, view, at));
@@ -63,6 +66,7 @@ fn is_an_act(reason: Option<ClearReason>) -> bool {
 fn ended(c: &Clear, incident: &Incident) -> Vec<Episode> {
     let held = incident.source(&c.source).map_or(&[][..], |s| &s.episodes);
     let ends = |e: &&Episode| match &c.ends {
+        Ends::Episode { .. } if mutant::is(Mutant::ClearEndsTheWholeSource) => true,
         Ends::Episode { rule, episode_id } => e.is(rule.as_deref(), episode_id),
         Ends::Until => e.at <= c.at,
     };

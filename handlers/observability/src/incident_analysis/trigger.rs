@@ -10,7 +10,7 @@ use super::{
     view::SourceView,
 };
 use crate::events::IncidentStatus;
-use opsloop_kernel::{Decision, Document, LabelSet, TenantId, Timestamp, Write, ids};
+use opsloop_kernel::{Decision, Document, LabelSet, Mutant, TenantId, Timestamp, Write, ids, mutant};
 
 /// Triggers of one group within it are one incident.
 pub const CORRELATION_WINDOW_MS: i64 = 600_000;
@@ -122,7 +122,7 @@ fn open(
     at: Timestamp,
     teller: Teller<'_>,
 ) -> Decision {
-    let n = view.n.max(1);
+    let n = if mutant::is(Mutant::SecondIncidentTakesTheFirstsId) { 1 } else { view.n.max(1) };
     let incident = new_incident(incident_id(tenant, t, n), t, view, at);
     let (id, recent) =
         (incident.incident_id.clone(), Recent { opened_at: at, incident_id: incident.incident_id.clone() });

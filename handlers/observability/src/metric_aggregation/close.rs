@@ -16,7 +16,7 @@ use super::{
     types::parent_size,
 };
 use opsloop_kernel::{
-    Decision, Document, Halt, Moment, Note, Refusal, Stored, TenantId, Timestamp, Window, Write,
+    Decision, Document, Halt, Moment, Mutant, Note, Refusal, Stored, TenantId, Timestamp, Window, Write, mutant,
     signal::{self, Signal},
 };
 use serde::{Deserialize, Serialize};
@@ -83,7 +83,7 @@ pub fn decide(
 
     let mut content = point_writes(window, &revised, &view.points);
     let corrected = carry_writes(window, &computed, &ledger, &view.source, &mut content)?;
-    if fits_together(&content) {
+    if fits_together(&content) && !mutant::is(Mutant::HashesJudgedByData) {
         decision.writes.extend(content)
     } else {
         decision.ahead.extend(content)

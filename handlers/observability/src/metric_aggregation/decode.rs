@@ -14,7 +14,7 @@ use crate::otlp::{
     },
 };
 use opsloop_kernel::{
-    Refusal, TelemetryBatch, TelemetrySignal, TenantId, Timestamp, ids,
+    Mutant, Refusal, TelemetryBatch, TelemetrySignal, TenantId, Timestamp, ids, mutant,
     window::{MINUTE_MS, REOPEN_HORIZON},
 };
 use serde::{Deserialize, Serialize};
@@ -150,7 +150,8 @@ impl Sorter<'_> {
     }
 
     fn point(&mut self, resource: &OfResource<'_>, of: &OfMetric<'_>, mut attributes: Vec<KeyValue>, point: RawPoint) {
-        let window = of.kind.window(point.time_ns);
+        let by_clock = mutant::is(Mutant::WindowFromTheWallClock);
+        let window = of.kind.window(if by_clock { self.batch.received_at.nanos() } else { point.time_ns });
         let unit = (ids::bucket(of.name, self.buckets), window.start.floor_to(HALF_HOUR_MS, 0));
         let sorted = self.units.entry(unit).or_default();
         if window.end().plus(REOPEN_HORIZON) < self.batch.received_at {

@@ -2,6 +2,7 @@
 //! order of (time, start, value), whatever order it came in (A4).
 
 use super::raw::{Distribution, RawExemplar, RawPoint, StreamKind, StreamState};
+use opsloop_kernel::{Mutant, mutant};
 
 const MINUTE_NS: i64 = 60_000_000_000;
 /// Of a new identity the first point counts if its start is at most this old.
@@ -59,7 +60,9 @@ impl Counts {
 
 /// `state` is that of a cumulative stream, empty for one that was never seen; other kinds have none.
 pub fn fold(kind: StreamKind, state: &mut StreamState, mut points: Vec<RawPoint>) -> Outcome {
-    points.sort_by(RawPoint::order);
+    if !mutant::is(Mutant::ArrivalOrderAggregation) {
+        points.sort_by(RawPoint::order);
+    }
     let mut out = Outcome::default();
     match kind {
         StreamKind::Samples => sampled(points, &mut out),
@@ -128,10 +131,12 @@ fn begin(state: &mut StreamState, point: &RawPoint, out: &mut Outcome) {
             return;
         }
     }
-    out.resets += u32::from(!state.starts.is_empty() || state.left_ns.is_some());
+    let restarted = !state.starts.is_empty() || state.left_ns.is_some();
+    out.resets += u32::from(restarted);
+    let missed = restarted && mutant::is(Mutant::CumulativeResetMissed);
     let young = point.start_ns >= state.first_seen_ns.saturating_sub(FIRST_POINT_AGE_NS);
     let returned = state.left_ns.is_some_and(|left| point.start_ns <= left);
-    if point.start_ns > 0 && young && !returned {
+    if point.start_ns > 0 && young && !returned && !missed {
         contribute(whole(point), point.interval_ns(), out);
     }
     let at = state.starts.partition_point(|s| s.start_ns < point.start_ns);

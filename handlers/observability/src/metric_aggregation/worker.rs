@@ -9,8 +9,8 @@ use super::{
 };
 use crate::events::kind::METRIC_AGGREGATED;
 use opsloop_kernel::{
-    Chain, Decision, Dedup, DueUnits, Halt, Incoming, Moment, Platform, Refusal, Scope, Source, Spec, Stop, Stored,
-    TelemetrySignal, Timestamp, Trigger, Unit, Window, Worker, Write, message::QUEUE_METRICS,
+    Chain, Decision, Dedup, DueUnits, Halt, Incoming, Moment, Mutant, Platform, Refusal, Scope, Source, Spec, Stop,
+    Stored, TelemetrySignal, Timestamp, Trigger, Unit, Window, Worker, Write, message::QUEUE_METRICS, mutant,
 };
 use serde::{Deserialize, Serialize};
 use std::{fmt, str::FromStr};
@@ -159,7 +159,7 @@ fn due_chain(due: &DueUnits) -> Chain<Key> {
         |key: Key, at: Timestamp| Unit { tenant: due.tenant.clone(), stream: due.stream.clone(), key, due: Some(at) };
     let keyed = due.found.iter().filter_map(|f| Some(unit(f.id.0.parse().ok()?, f.at)));
     let mut chain: Chain<Key> = keyed.collect();
-    chain.sort_by_key(|u| u.key);
+    chain.sort_by_key(|u| (mutant::is(Mutant::WatermarkBeforeItsWindows) && u.key != Key::Root, u.key));
     chain
 }
 
@@ -169,7 +169,8 @@ fn move_watermarks(root: &Option<Stored>, oldest_marks: &[Window], at: Moment) -
     let Some(stored) = root.as_ref().filter(|r| bucket::due_of(r) == Some(at.0)) else {
         return Ok(Decision::because("not-due-any-more"));
     };
-    if oldest_marks.iter().any(|w| w.closes_at() <= at.0) {
+    let is_open = |w: &Window| w.closes_at() <= at.0;
+    if oldest_marks.iter().any(is_open) && !mutant::is(Mutant::WatermarkBeforeItsWindows) {
         return Ok(Decision::because("a-window-is-open"));
     }
     let mut bucket: Bucket = stored.read()?;

@@ -5,7 +5,7 @@ use super::{
     response::{self, Response},
     validate,
 };
-use opsloop_kernel::{Refusal, TelemetrySignal as Signal, TenantId, Timestamp, json::sha256_hex};
+use opsloop_kernel::{Mutant, Refusal, TelemetrySignal as Signal, TenantId, Timestamp, json::sha256_hex, mutant};
 
 /// Decompressed; what is larger gets 413.
 pub const REQUEST_BYTES_MAX: usize = 4 * 1024 * 1024;
@@ -45,7 +45,9 @@ pub fn receive(
     let Accepted { mut request, items, rejected, tenant_violations, message } = validate(request, tenant, received_at);
     normalise::redact(&mut request);
     let parts = parts(request, part_bytes_max)?;
-    Ok(Received { batch_id: batch_id(tenant, signal, body), parts, items, rejected, tenant_violations, message })
+    let of_the_try = mutant::is(Mutant::BatchIdOfTheTry).then(|| sha256_hex(received_at.to_string().as_bytes()));
+    let batch_id = of_the_try.unwrap_or_else(|| batch_id(tenant, signal, body));
+    Ok(Received { batch_id, parts, items, rejected, tenant_violations, message })
 }
 
 /// `lower_hex(SHA-256(tenant ␟ signal ␟ decompressed body))`: a client's retry is one batch (A14).

@@ -2,7 +2,7 @@
 //! sums are taken in one order, so that the same inputs give the same bytes (I3).
 
 use crate::events::{FeedbackCategory, FeedbackItem, Severity};
-use opsloop_kernel::{Timestamp, window::DAY_MS};
+use opsloop_kernel::{Mutant, Timestamp, mutant, window::DAY_MS};
 use serde::{Deserialize, Serialize};
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -65,7 +65,8 @@ impl Item {
     }
     /// Not withdrawn, not after the window, not more than 30 days before its end.
     fn counts_at(&self, end: Timestamp) -> bool {
-        !self.withdrawn && self.created_at <= end && end.minus(LOOKBACK) <= self.created_at
+        let is_out = self.withdrawn && !mutant::is(Mutant::WithdrawnItemCounts);
+        !is_out && self.created_at <= end && end.minus(LOOKBACK) <= self.created_at
     }
     fn weight_at(&self, end: Timestamp) -> f64 {
         let age_days = end.millis_since(self.created_at).div_euclid(DAY_MS);

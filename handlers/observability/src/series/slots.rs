@@ -1,7 +1,7 @@
 //! Slots in event time (SPEC 5.3.1): when they are, whether the windows they read are there, and when waiting ends.
 
 use crate::metric_aggregation::bucket::newest_end;
-use opsloop_kernel::{Timestamp, json::sha256_hex, window::allowed_lateness};
+use opsloop_kernel::{Mutant, Timestamp, json::sha256_hex, mutant, window::allowed_lateness};
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, time::Duration};
 
@@ -107,7 +107,7 @@ pub enum Reach {
 /// size tells whether aggregation moves.
 pub fn reach(at: Timestamp, tick: Timestamp, marks: &Watermarks, patience: Duration, waits: Option<Waits>) -> Reach {
     let behind = marks.0.iter().find(|(size, mark)| **mark < newest_end(**size, at));
-    let Some((_, mark)) = behind else {
+    let Some((_, mark)) = behind.filter(|_| !mutant::is(Mutant::SlotBeforeItsWatermark)) else {
         let up_to = marks.0.keys().map(|size| (*size, newest_end(*size, at))).collect();
         return Reach::Reads(Reading { up_to, lagging: false, known_until: at }, None);
     };

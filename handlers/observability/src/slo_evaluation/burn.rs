@@ -5,7 +5,7 @@ use super::{
     slo::{Factored, RepeatedBreach, SloDefinition},
 };
 use crate::{events::Severity, series::number::rounded};
-use opsloop_kernel::{Timestamp, window::DAY_MS};
+use opsloop_kernel::{Mutant, Timestamp, mutant, window::DAY_MS};
 use serde::{Deserialize, Serialize};
 
 /// Not met for this long, on fresh data: recovered.
@@ -76,9 +76,10 @@ pub fn step(burns: &[Burn], mut active: Vec<Active>, at: Timestamp, fresh: bool)
         let rule = &burn.rule.rule;
         let found = active.iter().position(|a| a.name == rule.name);
         let had = found.map(|n| active.remove(n));
-        let inhibited = out.iter().any(|a| a.severity > rule.severity);
+        let outranked = out.iter().any(|a| a.severity > rule.severity);
+        let inhibited = outranked && !mutant::is(Mutant::InhibitionForgotten);
         let next = match had {
-            Some(a) if !fresh => Some(Active { not_met_since: None, ..a }),
+            Some(a) if !fresh && !mutant::is(Mutant::RecoveryOnStaleData) => Some(Active { not_met_since: None, ..a }),
             Some(a) if burn.met => Some(announced(a, inhibited, &mut changes)),
             Some(a) => held(a, at, &mut changes),
             None if fresh && burn.met => {

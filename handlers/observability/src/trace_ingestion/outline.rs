@@ -9,7 +9,7 @@ use super::{
     stored::{ChunkOutline, StoredOutline},
 };
 use crate::otlp::Dimensions;
-use opsloop_kernel::{Refusal, Timestamp};
+use opsloop_kernel::{Mutant, Refusal, Timestamp, mutant};
 use prost::Message;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -90,6 +90,9 @@ impl Outlines {
 
     fn join(&mut self, span: Outline) {
         match self.spans.get(&span.id) {
+            Some(_) if mutant::is(Mutant::SpanCountedTwice) => {
+                self.spans.insert(!span.id, Outline { id: !span.id, ..span });
+            }
             Some(held) if (held.end, &held.hash) >= (span.end, &span.hash) => {}
             _ => {
                 self.spans.insert(span.id, span);

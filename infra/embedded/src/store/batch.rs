@@ -1,8 +1,9 @@
 //! What becomes of a batch: the rules that both stores judge by (P15, P16, A59, A64).
 
 use opsloop_kernel::{
-    Commit, Committed, DocId, Document, ETag, Refusal, Write,
+    Commit, Committed, DocId, Document, ETag, Mutant, Refusal, Write,
     document::{BATCH_OPERATIONS_MAX, DOCUMENT_BYTES_MAX},
+    mutant,
 };
 use std::{collections::BTreeMap, io};
 
@@ -69,7 +70,8 @@ pub(super) fn lay_out<D>(commit: &Commit, keep: impl Fn(&Document) -> (D, usize)
         Ok(())
     };
     if let Some(marker) = &commit.marker {
-        take(&marker.id, Condition::Absent, Some(marker))?;
+        let fresh = if mutant::is(Mutant::MarkerNotJudged) { Condition::Any } else { Condition::Absent };
+        take(&marker.id, fresh, Some(marker))?;
     }
     for write in &commit.writes {
         take(write.id(), condition_of(write), write.document())?;
@@ -81,6 +83,7 @@ pub(super) fn lay_out<D>(commit: &Commit, keep: impl Fn(&Document) -> (D, usize)
 fn condition_of(write: &Write) -> Condition {
     match write {
         Write::Save(_, None) => Condition::Absent,
+        Write::Delete(..) if mutant::is(Mutant::MarkDeletedWithoutItsEtag) => Condition::Any,
         Write::Save(_, Some(etag)) | Write::Delete(_, etag) => Condition::At(number_of(etag)),
         Write::Put(_) => Condition::Any,
     }
@@ -101,7 +104,7 @@ pub(super) fn judge<D, E>(
         };
         let applies = match operation.condition {
             Condition::Absent => found.is_none(),
-            Condition::At(expected) => found == Some(expected),
+            Condition::At(expected) => found == Some(expected) || mutant::is(Mutant::EtagsIgnored),
             Condition::Any => true,
         };
         if !applies {
