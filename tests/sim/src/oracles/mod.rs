@@ -4,6 +4,7 @@
 pub mod bounded;
 pub mod causes;
 pub mod copies;
+pub mod differential;
 pub mod evidence;
 pub mod identity;
 pub mod lost;
