@@ -4,7 +4,7 @@
 use bytes::Bytes;
 use opsloop_kernel::{Destination, Envelope, TelemetrySignal, TenantId, Timestamp, http::Method};
 use serde_json::Value;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Who plays, and when.
 #[derive(Clone, Debug)]
@@ -58,7 +58,10 @@ pub struct Plan {
     /// Per tenant, metric and statistic what the windows must add up to (the generator's own sums).
     pub totals: BTreeMap<(TenantId, String), f64>,
     /// Per tenant and trace the span ids that were sent.
-    pub spans: BTreeMap<(TenantId, String), std::collections::BTreeSet<String>>,
+    pub spans: BTreeMap<(TenantId, String), BTreeSet<String>>,
+    /// Tenants whose operators resolve incidents while clears are on their way: which clears a log tells, and whether a
+    /// trigger is told once more, is a matter of order there (SPEC 13.1(7)).
+    pub contested: BTreeSet<TenantId>,
 }
 
 impl Plan {

@@ -2,6 +2,19 @@
 //! In of its section in SPEC 5). A new worker is one module here and one line in the table; a test holds the table
 //! against the catalogue.
 
+pub mod alerts;
+pub mod check;
+pub mod feedback;
+pub mod hostile;
+pub mod incidents;
+pub mod outside;
+pub mod quality;
+pub mod slos;
+#[cfg(test)]
+mod testing;
+
+pub use hostile::hostile;
+
 use crate::{
     journal::Oracle,
     plan::{Cast, Plan},
@@ -18,4 +31,37 @@ pub struct Part {
     pub invariants: fn() -> Vec<Box<dyn Oracle>>,
 }
 
-pub const PARTS: &[Part] = &[];
+/// The metrics that are sent, and that rules and SLOs read.
+pub const ERRORS: &str = "http.server.errors";
+pub const REQUESTS: &str = "http.server.requests";
+pub const LATENCY: &str = "http.server.request.duration";
+
+const OBSERVABILITY: &str = "observability";
+
+pub const PARTS: &[Part] = &[
+    Part {
+        worker: "AlertEvaluationWorker",
+        family: OBSERVABILITY,
+        generate: alerts::generate,
+        invariants: alerts::invariants,
+    },
+    Part { worker: "SloEvaluation", family: OBSERVABILITY, generate: slos::generate, invariants: slos::invariants },
+    Part {
+        worker: "IncidentAnalysisWorker",
+        family: OBSERVABILITY,
+        generate: incidents::generate,
+        invariants: incidents::invariants,
+    },
+    Part {
+        worker: "FeedbackCreationWorker",
+        family: OBSERVABILITY,
+        generate: feedback::generate,
+        invariants: feedback::invariants,
+    },
+    Part {
+        worker: "QualityScoreWorker",
+        family: OBSERVABILITY,
+        generate: quality::generate,
+        invariants: quality::invariants,
+    },
+];
