@@ -46,7 +46,8 @@ fn judged(h: &Hostile) -> Result<(), Stop> {
     let now = cast(false).start.plus_millis(60_000);
     if let Destination::Queue(queue) = &h.to {
         let batch = delivery::batch_of(queue, &received, &NoBlobs, now).now_or_never().unwrap()?;
-        return Ok(of_queue(queue, &batch)?);
+        of_queue(queue, &batch)?;
+        return Ok(());
     }
     let envelope = delivery::event_of(&received, &NoBlobs, now).now_or_never().unwrap()?;
     if envelope.tenant_id.is_platform() {
@@ -55,11 +56,12 @@ fn judged(h: &Hostile) -> Result<(), Stop> {
         return Err(Refusal::TenantViolation { envelope: platform.clone(), target: platform }.into());
     }
     let event = Incoming::Event(Box::new(envelope));
-    Ok(match h.properties[property::AUDIENCE].as_str() {
+    match h.properties[property::AUDIENCE].as_str() {
         "IncidentAnalysisWorker" => IncidentAnalysisWorker::default().accept(&event).map(|_| ())?,
         "FeedbackCreationWorker" => FeedbackCreationWorker::default().accept(&event).map(|_| ())?,
         _ => QualityScoreWorker::default().accept(&event).map(|_| ())?,
-    })
+    }
+    Ok(())
 }
 
 fn of_queue(queue: &str, batch: &Incoming) -> Result<(), Refusal> {

@@ -62,6 +62,7 @@ mod tests {
     };
     use super::*;
     use crate::plan::Offer;
+    use opsloop_kernel::{Envelope, Timestamp};
     use opsloop_observability::{
         feedback_creation::FeedbackCreationWorker,
         incident_analysis::{
@@ -125,16 +126,14 @@ mod tests {
         let mut overtaken = 0;
         for plan in plans(generate, false) {
             let events = plan.arrivals.iter().filter_map(|a| match &a.offer {
-                Offer::Event(e) => Some((a.at, e)),
+                Offer::Event(e) => Some((a.at, &**e)),
                 _ => None,
             });
-            let events: Vec<_> = events.collect();
+            let events: Vec<(Timestamp, &Envelope)> = events.collect();
+            let id = |e: &Envelope| (e.tenant_id.clone(), e.payload.0["episodeId"].clone());
             for (at, clear) in events.iter().filter(|(_, e)| e.event_type == "AlertResolved") {
-                let id = |e: &opsloop_kernel::Envelope| (e.tenant_id.clone(), e.payload.0["episodeId"].clone());
-                let later = |(t, e): &&(_, &Box<opsloop_kernel::Envelope>)| {
-                    e.event_type == "AlertTriggered" && id(e) == id(clear) && t > at
-                };
-                overtaken += usize::from(events.iter().any(|pair| later(&pair)));
+                let triggers = events.iter().filter(|(_, e)| e.event_type == "AlertTriggered" && id(e) == id(clear));
+                overtaken += triggers.filter(|(t, _)| t > at).count().min(1);
             }
         }
         assert!(overtaken > 5, "{overtaken}");

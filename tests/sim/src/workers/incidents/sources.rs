@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 /// `info` is taken and opens nothing.
 pub fn severity(rng: &mut Rng) -> &'static str {
-    *rng.pick(&["warning", "warning", "high", "high", "high", "critical", "info"])
+    rng.pick::<&str>(&["warning", "warning", "high", "high", "high", "critical", "info"])
 }
 
 fn episode(since: Timestamp) -> String {

@@ -88,7 +88,7 @@ fn sli(rng: &mut Rng) -> Value {
 
 /// One or two: the lesser is inhibited while the severe one burns.
 fn rules(rng: &mut Rng) -> Value {
-    let severe = rule("fast", *rng.pick(&["critical", "high"]), 120_000, 1.5);
+    let severe = rule("fast", rng.pick::<&str>(&["critical", "high"]), 120_000, 1.5);
     let lesser = rule("slow", "warning", 300_000, 1.0);
     if rng.hit(0.5) { json!([severe, lesser]) } else { json!([severe]) }
 }
