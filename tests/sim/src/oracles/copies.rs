@@ -1,5 +1,5 @@
-//! Copies have ids of their own (SPEC 3.6, A3, A36): under one id one content; the hop goes up by one, the attempt never
-//! falls but by a replay, and the bytes are those of the original.
+//! Copies have ids of their own (SPEC 3.6, A3, A36): under one id one content; the hop goes up by one, each copy says
+//! why it is there, and the bytes are those of the original.
 
 use super::reading::{self, copy_id};
 use crate::journal::{Oracle, Verdict};
@@ -55,13 +55,11 @@ impl Oracle for Copies {
         if let Some(first) = self.copies.get(&(tenant.clone(), id.clone())) {
             return same(first, message);
         }
-        if hop > 1 {
-            let before = (tenant.clone(), format!("{original}:{worker}:h{}", hop - 1));
-            let Some(before) = self.copies.get(&before) else {
-                return Err(format!("the copy {id} comes after no copy with hop {}", hop - 1));
-            };
-            follows(before, message)?;
+        let before = self.copies.get(&(tenant.clone(), format!("{original}:{worker}:h{}", hop - 1)));
+        if hop > 1 && before.is_none() {
+            return Err(format!("the copy {id} comes after no copy with hop {}", hop - 1));
         }
+        follows(before, original, message)?;
         self.copies.insert((tenant, id.clone()), message.clone());
         Ok(())
     }
@@ -98,17 +96,29 @@ fn same(first: &Message, message: &Message) -> Verdict {
     Err(format!("two copies have the id {}: {:?} and {:?}", message.id, kept(first), kept(message)))
 }
 
-/// A replay begins again at attempt 1, and says which message it replays.
-fn follows(before: &Message, message: &Message) -> Verdict {
-    let replayed = reading::property(message, property::REPLAY_OF) == before.id;
-    let (was, is) = (number(before, property::ATTEMPT), number(message, property::ATTEMPT));
-    if is < was && !replayed {
-        return Err(format!("the copy {} falls from attempt {was} to {is}", message.id));
+/// The next attempt, one more lost race of the same (A12), a later moment or position; or a replay, from attempt 1.
+/// Before the first copy is the original, at attempt 1.
+fn follows(before: Option<&Message>, original: &str, message: &Message) -> Verdict {
+    let count = |m: &Message| (number(m, property::ATTEMPT), number(m, property::RACES));
+    let ((was, raced), (is, races)) = (before.map_or((1, 0), count), count(message));
+    let of = |m: Option<&Message>, name: &str| m.and_then(|m| m.properties.get(name).cloned());
+    let moved = |name| of(Some(message), name).is_some_and(|now| of(before, name) != Some(now));
+    let replays = reading::property(message, property::REPLAY_OF) == before.map_or(original, |b| b.id.as_str());
+    let id = &message.id;
+    if of(before, property::MOMENT).is_some() && !message.properties.contains_key(property::MOMENT) {
+        return Err(format!("the copy {id} has lost its moment"));
     }
-    if before.properties.contains_key(property::MOMENT) && !message.properties.contains_key(property::MOMENT) {
-        return Err(format!("the copy {} has lost its moment", message.id));
+    let goes_on = match is {
+        1 if replays => races == 0,
+        _ if is == was => races == raced + 1 || races == raced && (moved(property::MOMENT) || moved(property::AFTER)),
+        _ => is == was + 1 && races == 0,
+    };
+    if goes_on {
+        return Ok(());
     }
-    Ok(())
+    Err(format!(
+        "the copy {id} goes from attempt {was} with {raced} races to attempt {is} with {races}, and waits for nothing"
+    ))
 }
 
 #[cfg(test)]
@@ -129,11 +139,19 @@ mod tests {
     #[test]
     fn copies_in_their_order_are_right() {
         let o = original();
-        let mut oracle = after(&[copy(&o, "W", 1, 1), copy(&o, "W", 2, 2), copy(&o, "V", 1, 1)]);
-        oracle.published(&copy(&o, "W", 1, 2)).unwrap(); // the same delivery, handled once more
+        let mut oracle = after(&[copy(&o, "W", 1, 2), raced(copy(&o, "W", 2, 2), 1), deferred(copy(&o, "V", 1, 1))]);
+        oracle.published(&raced(copy(&o, "W", 1, 1), 1)).unwrap(); // the same delivery, handled once more
         let mut replay = copy(&o, "W", 3, 1);
         replay.properties.insert("replayOf".into(), ids_of(&o, 2));
         oracle.published(&replay).unwrap();
+    }
+    fn raced(mut copy: Message, races: u32) -> Message {
+        copy.properties.insert("races".into(), races.to_string());
+        copy
+    }
+    fn deferred(mut copy: Message) -> Message {
+        copy.properties.insert("moment".into(), at("10:00:00").to_string());
+        copy
     }
     fn ids_of(o: &Message, hop: u32) -> String {
         opsloop_kernel::ids::copy_id(&o.id, "W", hop)
@@ -151,8 +169,8 @@ mod tests {
     #[test]
     fn other_content_under_one_id_is_noticed() {
         let o = original();
-        let elsewhere = Message { to: Destination::Queue("q".into()), ..copy(&o, "W", 1, 1) };
-        fails(after(&[copy(&o, "W", 1, 1)]).published(&elsewhere), "two copies have the id");
+        let elsewhere = Message { to: Destination::Queue("q".into()), ..copy(&o, "W", 1, 2) };
+        fails(after(&[copy(&o, "W", 1, 2)]).published(&elsewhere), "two copies have the id");
         let changed = Message { body: Bytes::from_static(b"{}"), ..copy(&o, "W", 1, 1) };
         fails(after(&[]).published(&changed), "other bytes than its original");
     }
@@ -161,11 +179,16 @@ mod tests {
     fn hops_attempts_and_moments_are_watched() {
         let o = original();
         fails(after(&[]).published(&copy(&o, "W", 2, 1)), "comes after no copy with hop 1");
-        fails(after(&[copy(&o, "W", 1, 3)]).published(&copy(&o, "W", 2, 2)), "falls from attempt 3 to 2");
+        fails(
+            after(&[copy(&o, "W", 1, 2)]).published(&copy(&o, "W", 2, 1)),
+            "from attempt 2 with 0 races to attempt 1",
+        );
+        fails(after(&[]).published(&copy(&o, "W", 1, 3)), "from attempt 1 with 0 races to attempt 3");
+        fails(after(&[]).published(&copy(&o, "W", 1, 1)), "to attempt 1 with 0, and waits for nothing");
+        fails(after(&[]).published(&raced(copy(&o, "W", 1, 2), 1)), "to attempt 2 with 1");
         fails(after(&[]).published(&copy(&o, "W", 1, 6)), "attempt 6, at most 5");
-        let mut deferred = copy(&o, "W", 1, 1);
-        deferred.properties.insert("moment".into(), at("10:00:00").to_string());
-        fails(after(&[deferred]).published(&copy(&o, "W", 2, 1)), "lost its moment");
+        let waits = deferred(copy(&o, "W", 1, 1));
+        fails(after(&[waits]).published(&copy(&o, "W", 2, 1)), "lost its moment");
         let mut strayed = copy(&o, "W", 1, 1);
         strayed.properties.insert("audience".into(), "V".into());
         fails(after(&[]).published(&strayed), "is for `V`");
