@@ -5,8 +5,17 @@
 
 pub mod blobs;
 pub mod broker;
+pub mod driver;
+pub mod faults;
 pub mod journal;
 pub mod oracles;
 pub mod plan;
+pub mod ports;
+pub mod record;
 pub mod rng;
+pub mod shared;
+pub mod simulate;
+pub mod time;
+pub mod turns;
 pub mod workers;
+pub mod world;

@@ -1,0 +1,390 @@
+//! One run: begins what is due, gives out turns, moves the clock, and lets invocations die.
+//!
+//! The easily broken rule: where retries come at once (`Shared::at_once`), an instant is over only when nothing is left
+//! that could still be done in it, timers before arrivals; that is what makes two runs comparable (A24, A70).
+
+mod deliver;
+mod rest;
+
+use crate::{
+    broker::Lock,
+    faults::{Fault, subject},
+    journal::Oracle,
+    plan::{Cast, Offer, Plan},
+    ports::Documents,
+    rng::Rng,
+    shared::Shared,
+    turns::TaskId,
+    world::{Done, Invocation, Posted, World},
+};
+use futures::FutureExt;
+use opsloop_embedded::store::Dumped;
+use opsloop_kernel::{Timestamp, document::What, ports::Within};
+use opsloop_shell::{bind::WHAT_OUTBOX, catalogue::OUTBOX_SWEEP};
+use std::{
+    borrow::Cow,
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    task::{Context, Poll, Waker},
+};
+
+/// More turns than any run needs: beyond them it goes round in circles.
+const TURNS_MAX: u64 = 400_000;
+const IN_FLIGHT_MAX: usize = 24;
+const LOCK_MS: i64 = 300_000;
+/// A sender tries again after this.
+const SENDER_WAITS_MS: i64 = 5_000;
+/// Tries at one instant to do what is due, where retries come at once.
+const ROUNDS_MAX: u32 = 60;
+const SWEEP_EVERY_MS: i64 = 30_000;
+
+/// An oracle said no, or the run did not come to its end.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Violation {
+    pub oracle: String,
+    pub what: String,
+    pub turn: u64,
+}
+
+/// A timer function of the catalogue.
+struct TimerFunction {
+    function: &'static str,
+    what: What,
+    cadence_ms: i64,
+    offset_ms: i64,
+    next: Timestamp,
+}
+
+#[derive(Clone, Debug)]
+enum Doing {
+    Message { function: String, lock: Lock },
+    Tick,
+    Sweep,
+    Replay,
+    Post(usize),
+}
+
+struct Task {
+    victim: u64,
+    name: String,
+    doing: Doing,
+    invocation: Invocation,
+}
+
+pub struct Driver<'r> {
+    pub world: Arc<World>,
+    shared: Arc<Shared>,
+    documents: Arc<dyn Documents>,
+    cast: &'r Cast,
+    plan: Arc<Plan>,
+    order: Rng,
+    oracles: Vec<Box<dyn Oracle>>,
+    functions: Vec<String>,
+    timers: Vec<TimerFunction>,
+    tasks: BTreeMap<TaskId, Task>,
+    last_task: TaskId,
+    turn: u64,
+    /// Arrivals by instant, those that are sent again, and ticks that are late.
+    arrivals: Vec<(Timestamp, usize)>,
+    late: Vec<(Timestamp, usize, Timestamp)>,
+    accepted: Vec<bool>,
+    poisoned: BTreeSet<i64>,
+    weighed: BTreeSet<i64>,
+    heal_at: Timestamp,
+    healed: bool,
+    commits: usize,
+    broken: Option<(&'static str, String)>,
+    dump: Dump,
+}
+
+/// Reads every document that there is.
+pub type Dump = Box<dyn Fn() -> Result<Vec<Dumped>, opsloop_kernel::Fault>>;
+
+impl<'r> Driver<'r> {
+    pub fn new(
+        world: Arc<World>,
+        documents: Arc<dyn Documents>,
+        cast: &'r Cast,
+        plan: Arc<Plan>,
+        order: Rng,
+        oracles: Vec<Box<dyn Oracle>>,
+        heal_at: Timestamp,
+        dump: Dump,
+    ) -> Self {
+        let shared = world.shared.clone();
+        let timers = rest::timers(&world, cast.start);
+        let functions = deliver::listeners(&world);
+        let mut arrivals: Vec<_> = plan.arrivals.iter().enumerate().map(|(n, a)| (a.at, n)).collect();
+        arrivals.sort();
+        let accepted = vec![false; plan.arrivals.len()];
+        Self {
+            world,
+            shared,
+            documents,
+            cast,
+            plan,
+            order,
+            oracles,
+            functions,
+            timers,
+            tasks: BTreeMap::new(),
+            last_task: 0,
+            turn: 0,
+            arrivals,
+            late: vec![],
+            accepted,
+            poisoned: BTreeSet::new(),
+            weighed: BTreeSet::new(),
+            heal_at,
+            healed: false,
+            commits: 0,
+            broken: None,
+            dump,
+        }
+    }
+
+    /// From the first arrival to rest.
+    pub fn turns(&self) -> u64 {
+        self.turn
+    }
+
+    pub fn run(&mut self) -> Result<(), Violation> {
+        let rest = self.heal_at.plus_millis(self.cast.rest.millis_since(self.cast.end));
+        loop {
+            let now = self.now();
+            if !self.healed && now >= self.heal_at {
+                self.heal();
+            }
+            if self.shared.at_once { self.instant(now)? } else { self.begin_and_work(now)? }
+            let next = self.next(now).filter(|next| *next <= rest);
+            let Some(next) = next else { break };
+            self.between_instants();
+            self.shared.time.advance_to(next);
+        }
+        self.shared.time.advance_to(rest);
+        self.at_rest()
+    }
+
+    fn now(&self) -> Timestamp {
+        self.shared.time.now()
+    }
+
+    /// Everything that can be done at this instant: timers until nothing more comes of them, then the arrivals.
+    fn instant(&mut self, now: Timestamp) -> Result<(), Violation> {
+        let due: Vec<usize> = (0..self.timers.len()).filter(|n| self.timers[*n].next <= now).collect();
+        for n in &due {
+            self.timers[*n].next = self.after(*n, now);
+        }
+        self.work()?;
+        for _ in 0..ROUNDS_MAX {
+            let before = (self.commits, self.shared.chance.fired().len());
+            for n in &due {
+                self.start_timer(*n, now);
+            }
+            self.work()?;
+            self.settle_debts(now)?;
+            if (self.commits, self.shared.chance.fired().len()) == before {
+                break;
+            }
+        }
+        while let Some((_, n)) = self.take_arrival(now) {
+            self.post(n);
+            if matches!(self.plan.arrivals[n].offer, Offer::Command { .. }) {
+                self.work()?;
+                self.settle_debts(now)?;
+            }
+        }
+        self.work()?;
+        self.settle_debts(now)
+    }
+
+    /// What a hint left is published before the next instant.
+    fn settle_debts(&mut self, now: Timestamp) -> Result<(), Violation> {
+        for _ in 0..ROUNDS_MAX {
+            let ahead = now.plus_millis(SWEEP_EVERY_MS + 1_000);
+            if !self.is_due(&Cow::Borrowed(WHAT_OUTBOX), ahead) {
+                return Ok(());
+            }
+            let sweep = self.world.sweep(ahead);
+            self.spawn(subject(["sweep"]), "sweep".into(), Doing::Sweep, sweep);
+            self.work()?;
+        }
+        Ok(())
+    }
+
+    fn begin_and_work(&mut self, now: Timestamp) -> Result<(), Violation> {
+        for n in 0..self.timers.len() {
+            if self.timers[n].next <= now {
+                let due = self.timers[n].next;
+                self.timers[n].next = self.after(n, now);
+                self.begin_timer(n, due);
+            }
+        }
+        let (begins, waits) = std::mem::take(&mut self.late).into_iter().partition(|(at, ..)| *at <= now);
+        self.late = waits;
+        let begins: Vec<(Timestamp, usize, Timestamp)> = begins;
+        for (_, n, due) in begins {
+            self.start_timer(n, due);
+        }
+        while let Some((_, n)) = self.take_arrival(now) {
+            self.post(n);
+        }
+        self.work()
+    }
+
+    /// A timer fires: on time, late, twice, or not at all.
+    fn begin_timer(&mut self, n: usize, due: Timestamp) {
+        let about = subject([self.timers[n].function, &due.millis().to_string()]);
+        self.shared.chance.run(about);
+        let chance = &self.shared.chance;
+        if chance.hits(Fault::MissedTick, about) {
+            self.shared.say(|| format!("{} does not fire", self.timers[n].function));
+        } else if let Some(drawn) = chance.draw(Fault::LateTick, about) {
+            self.late.push((due.plus_millis((drawn % 50_000) as i64), n, due));
+        } else {
+            self.start_timer(n, due);
+        }
+    }
+
+    /// A tick that would find nothing is left out: it changes nothing.
+    fn start_timer(&mut self, n: usize, due: Timestamp) {
+        let (function, what) = (self.timers[n].function, self.timers[n].what.clone());
+        if !self.is_due(&what, due.plus_millis(1)) {
+            return;
+        }
+        let about = subject([function, &due.millis().to_string()]);
+        self.shared.chance.run(about);
+        let times = if self.shared.chance.hits(Fault::DoubleTick, about) { 2 } else { 1 };
+        for _ in 0..times {
+            let (doing, invocation) = match function {
+                OUTBOX_SWEEP => (Doing::Sweep, self.world.sweep(due)),
+                _ => (Doing::Tick, self.world.tick(function, due)),
+            };
+            self.spawn(about, format!("{function} {due}"), doing, invocation);
+        }
+    }
+
+    fn is_due(&self, what: &What, at: Timestamp) -> bool {
+        let asked = self.documents.due(what, at, Within::All, None, 1).now_or_never();
+        !matches!(asked, Some(Ok(list)) if list.found.is_empty())
+    }
+
+    fn post(&mut self, n: usize) {
+        let about = subject(["post", &n.to_string()]);
+        self.spawn(about, format!("arrival {n}"), Doing::Post(n), self.world.post(n));
+    }
+
+    fn spawn(&mut self, victim: u64, name: String, doing: Doing, invocation: Invocation) {
+        self.last_task += 1;
+        let id = self.last_task;
+        self.shared.say(|| format!("#{id} begins: {name}"));
+        self.tasks.insert(id, Task { victim, name, doing, invocation });
+        // Its first turn is asked for at once; nothing of it has happened before that.
+        self.poll(id);
+    }
+
+    /// Gives out turns and messages until nothing is left at this instant.
+    fn work(&mut self) -> Result<(), Violation> {
+        while self.step() {
+            self.watch()?;
+            if self.turn > TURNS_MAX {
+                return Err(self.violation("quiescence", format!("{TURNS_MAX} turns, and no rest")));
+            }
+        }
+        self.watch()
+    }
+
+    fn step(&mut self) -> bool {
+        let now = self.now();
+        let turns = self.shared.turns.ready(now);
+        let messages = if self.tasks.len() < IN_FLIGHT_MAX { self.ready_messages(now) } else { vec![] };
+        let all = turns + messages.len();
+        if all == 0 {
+            let until = if self.shared.at_once { Timestamp::MAX } else { now };
+            let Some((task, _)) = self.shared.turns.wake(until) else { return false };
+            self.turn += 1;
+            self.poll(task);
+            return true;
+        }
+        let any = self.order.hit(self.shared.chance.rates().of(Fault::Reorder));
+        let chosen = if any { self.order.below(all as u64) as usize } else { 0 };
+        self.turn += 1;
+        self.shared.journal.set_turn(self.turn);
+        if chosen < turns {
+            self.give_turn(now, chosen);
+        } else if let Some(ready) = messages.into_iter().nth(chosen - turns) {
+            self.deliver(&ready, now);
+        }
+        true
+    }
+
+    fn give_turn(&mut self, now: Timestamp, nth: usize) {
+        let Some(id) = self.shared.turns.grant(now, nth) else { return };
+        let Some(victim) = self.tasks.get(&id).map(|t| t.victim) else { return };
+        self.shared.chance.run(victim);
+        if self.shared.chance.hits(Fault::ProcessDies, victim) {
+            self.shared.say(|| "the process dies".into());
+            for id in self.tasks.keys().copied().collect::<Vec<_>>() {
+                self.die(id);
+            }
+        } else if self.shared.chance.hits(Fault::Crash, victim) {
+            self.die(id);
+        } else {
+            self.poll(id);
+        }
+    }
+
+    fn poll(&mut self, id: TaskId) {
+        let Some(task) = self.tasks.get_mut(&id) else { return };
+        self.shared.turns.run(id);
+        self.shared.chance.run(task.victim);
+        let polled = task.invocation.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+        if let Poll::Ready(done) = polled
+            && let Some(task) = self.tasks.remove(&id)
+        {
+            self.shared.say(|| format!("#{id} ends: {} {done:?}", task.name));
+            self.finish(task.victim, &task.doing, done);
+        }
+    }
+
+    /// The invocation is gone; the host or the sender notices.
+    fn die(&mut self, id: TaskId) {
+        let Some(task) = self.tasks.remove(&id) else { return };
+        self.shared.say(|| format!("#{id} dies: {}", task.name));
+        let now = self.now();
+        match task.doing {
+            Doing::Message { lock, .. } => {
+                self.shared.broker().abandon(lock, now);
+            }
+            Doing::Post(n) => self.send_again(n),
+            Doing::Tick | Doing::Sweep | Doing::Replay => {}
+        }
+    }
+
+    fn send_again(&mut self, n: usize) {
+        let wait = if self.shared.at_once { 0 } else { SENDER_WAITS_MS };
+        let at = self.now().plus_millis(wait);
+        let place = self.arrivals.partition_point(|(other, _)| *other <= at);
+        self.arrivals.insert(place, (at, n));
+    }
+
+    fn finish(&mut self, victim: u64, doing: &Doing, done: Done) {
+        let now = self.now();
+        match (doing, done) {
+            (Doing::Message { lock, function }, Done::Message(status)) => {
+                let lost = self.shared.chance.hits(Fault::LostAck, victim);
+                self.shared.say(|| format!("  {function} {status}{}", if lost { ", and nobody hears it" } else { "" }));
+                let mut broker = self.shared.broker();
+                if status == 200 && !lost { broker.complete(*lock, now) } else { broker.abandon(*lock, now) };
+            }
+            (Doing::Post(n), Done::Post(Posted::Accepted)) => self.accepted[*n] = true,
+            (Doing::Post(n), Done::Post(Posted::NotYet)) => self.send_again(*n),
+            (Doing::Post(n), Done::Post(Posted::Refused(why))) => self.refused(*n, why),
+            _ => {}
+        }
+    }
+
+    fn take_arrival(&mut self, now: Timestamp) -> Option<(Timestamp, usize)> {
+        (self.arrivals.first()?.0 <= now).then(|| self.arrivals.remove(0))
+    }
+}

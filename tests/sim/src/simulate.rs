@@ -1,0 +1,126 @@
+//! A seed: its plan, its calm run, its disturbed run, and whether they agree.
+
+use crate::{
+    broker::Broker,
+    driver::{Driver, Violation},
+    faults::{Chance, Fault, Fired, Rates, Sense},
+    oracles,
+    plan::{Cast, Plan},
+    rng::Rng,
+    shared::{Dependency, Outage, Shared},
+    time::{Time, TrueClock},
+    workers,
+    world::{Product, World},
+};
+use opsloop_embedded::store::MemoryStore;
+use opsloop_kernel::{TenantId, Timestamp};
+use std::{collections::BTreeSet, sync::Arc};
+
+/// 2026-11-21T09:00:00Z: hours and days close inside some runs.
+const BASE_MS: i64 = 1_795_251_600_000;
+const MINUTE_MS: i64 = 60_000;
+
+/// What the caller may ask for, beside the seed.
+#[derive(Clone, Debug, Default)]
+pub struct Wishes {
+    /// In place of those that the seed draws.
+    pub rates: Option<Rates>,
+    /// Only workers of this family.
+    pub family: Option<String>,
+}
+
+/// What came of a run.
+pub struct Ran {
+    pub verdict: Result<(), Violation>,
+    pub fired: Vec<Fired>,
+    pub turns: u64,
+    pub trace: Vec<String>,
+}
+
+/// A seed with its plan, ready to be run as often as it takes.
+pub struct Case {
+    pub seed: u64,
+    pub rates: Rates,
+    pub cast: Cast,
+    pub plan: Plan,
+}
+
+/// What to leave out of a run (shrinking), and whether to write its trace.
+#[derive(Clone, Debug, Default)]
+pub struct Cut {
+    pub only_faults: Option<BTreeSet<Fired>>,
+    pub trace: bool,
+}
+
+impl Case {
+    pub fn new(seed: u64, wishes: &Wishes) -> Self {
+        let rates = wishes.rates.clone().unwrap_or_else(|| Rates::swarm(seed));
+        let cast = cast(seed);
+        let mut plan = Plan::default();
+        let wanted = |family: &str| wishes.family.as_deref().is_none_or(|f| f == family);
+        for part in workers::PARTS.iter().filter(|p| wanted(p.family)) {
+            (part.generate)(&mut Rng::new(seed, part.worker), &cast, &mut plan);
+        }
+        Self { seed, rates, cast, plan }
+    }
+
+    /// The calm run, the disturbed one, and what they have in common.
+    pub fn check(&self, product: &Product) -> Result<u64, Violation> {
+        let calm = self.run(product, true, &Cut::default());
+        calm.verdict?;
+        let disturbed = self.run(product, false, &Cut::default());
+        disturbed.verdict?;
+        Ok(calm.turns + disturbed.turns)
+    }
+
+    pub fn run(&self, product: &Product, calm: bool, cut: &Cut) -> Ran {
+        let rates = if calm { Rates::default() } else { self.rates.clone() };
+        let outages = outages(self.seed, &rates, &self.cast);
+        let heal_at = outages.iter().map(|o| o.until).max().unwrap_or(self.cast.end).max(self.cast.end);
+        let at_once = rates.sense() == Sense::Strict;
+        let chance = Chance::new(self.seed, rates, cut.only_faults.clone());
+        let time = Arc::new(Time::at(self.cast.start));
+        let store = Arc::new(MemoryStore::new(Arc::new(TrueClock(time.clone()))));
+        let shared = Arc::new(Shared::new(time, chance, Broker::new(&product.topology), at_once, outages, cut.trace));
+        let plan = Arc::new(self.plan.clone());
+        let world = Arc::new(World::new(product, plan.clone(), store.clone(), shared.clone()));
+        let dump = Box::new({
+            let store = store.clone();
+            move || store.dump()
+        });
+        let invariants = workers::PARTS.iter().flat_map(|p| (p.invariants)());
+        let oracles = oracles::all().into_iter().chain(invariants).collect();
+        let order = Rng::new(self.seed, "order");
+        let mut driver = Driver::new(world, store, &self.cast, plan, order, oracles, heal_at, dump);
+        let verdict = driver.run();
+        Ran { verdict, fired: shared.chance.fired(), turns: driver.turns(), trace: shared.trace() }
+    }
+}
+
+fn cast(seed: u64) -> Cast {
+    let mut rng = Rng::new(seed, "cast");
+    let names: &[&str] = if rng.hit(0.2) { &["acme"] } else { &["acme", "globex"] };
+    let start = Timestamp::from_millis(BASE_MS + rng.between(40, 58) * MINUTE_MS + rng.between(0, 59_999));
+    let end = start.plus_millis(rng.between(6, 12) * MINUTE_MS);
+    Cast {
+        tenants: names.iter().filter_map(|n| TenantId::parse(*n).ok()).collect(),
+        twins: rng.hit(0.25),
+        projects: vec!["shop", "booking"],
+        modules: vec!["mod-api", "mod-pay"],
+        start,
+        end,
+        rest: end.plus_millis(rng.between(8, 14) * MINUTE_MS),
+        metric_buckets: 8,
+    }
+}
+
+fn outages(seed: u64, rates: &Rates, cast: &Cast) -> Vec<Outage> {
+    let mut rng = Rng::new(seed, "outages");
+    if !rng.hit(rates.of(Fault::Outage)) {
+        return vec![];
+    }
+    let of = *rng.pick(&[Dependency::Store, Dependency::Broker, Dependency::Blobs]);
+    let from = cast.start.plus_millis(rng.between(0, cast.end.millis_since(cast.start)));
+    let minutes = if rng.hit(0.1) { rng.between(60, 180) } else { rng.between(1, 15) };
+    vec![Outage { of, from, until: from.plus_millis(minutes * MINUTE_MS) }]
+}
