@@ -1,7 +1,7 @@
 //! The command line.
 
 use crate::{
-    demo, local, operate, package, serve,
+    demo, local, operate, package, serve, sim,
     settings::{Settings, WorkerSettings},
     workers,
 };
@@ -57,6 +57,8 @@ enum Command {
     },
     /// Runs one golden case of a worker and prints what was decided and why
     Explain { worker: String, case: PathBuf },
+    /// Deterministic simulation: production code, every port replaced, everything from one seed
+    Sim(sim::Options),
     /// Measures throughput, size and start of this build; prints a table
     Bench(demo::bench::Options),
 }
@@ -123,6 +125,7 @@ pub async fn run(cli: Cli) -> Outcome {
             DeadLetters::Replay { id } => operate::replay_dead_letter(&url, &id).await,
         },
         Command::Explain { worker, case } => operate::explain(&worker, &case),
+        Command::Sim(options) => sim::run(&options),
         Command::Bench(options) => demo::bench::run(options).await,
     }
 }

@@ -12,4 +12,5 @@ mod package;
 mod remote;
 mod serve;
 pub mod settings;
+pub mod sim;
 pub mod workers;

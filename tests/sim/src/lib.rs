@@ -5,6 +5,7 @@
 
 pub mod blobs;
 pub mod broker;
+pub mod campaign;
 pub mod driver;
 pub mod faults;
 pub mod journal;
@@ -12,8 +13,10 @@ pub mod oracles;
 pub mod plan;
 pub mod ports;
 pub mod record;
+pub mod report;
 pub mod rng;
 pub mod shared;
+pub mod shrink;
 pub mod simulate;
 pub mod time;
 pub mod turns;

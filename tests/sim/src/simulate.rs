@@ -49,6 +49,8 @@ pub struct Case {
 #[derive(Clone, Debug, Default)]
 pub struct Cut {
     pub only_faults: Option<BTreeSet<Fired>>,
+    /// Arrivals by their index.
+    pub only_inputs: Option<BTreeSet<usize>>,
     pub trace: bool,
 }
 
@@ -66,9 +68,14 @@ impl Case {
 
     /// The calm run, the disturbed one, and what they have in common.
     pub fn check(&self, product: &Product) -> Result<u64, Violation> {
-        let calm = self.run(product, true, &Cut::default());
-        calm.verdict?;
-        let disturbed = self.run(product, false, &Cut::default());
+        self.check_cut(product, &Cut::default())
+    }
+
+    /// The same with less of everything.
+    pub fn check_cut(&self, product: &Product, cut: &Cut) -> Result<u64, Violation> {
+        let calm = self.run(product, true, cut);
+        calm.verdict.map_err(|v| Violation { oracle: format!("calm: {}", v.oracle), ..v })?;
+        let disturbed = self.run(product, false, cut);
         disturbed.verdict?;
         Ok(calm.turns + disturbed.turns)
     }
@@ -91,7 +98,8 @@ impl Case {
         let invariants = workers::PARTS.iter().flat_map(|p| (p.invariants)());
         let oracles = oracles::all().into_iter().chain(invariants).collect();
         let order = Rng::new(self.seed, "order");
-        let mut driver = Driver::new(world, store, &self.cast, plan, order, oracles, heal_at, dump);
+        let inputs = cut.only_inputs.as_ref();
+        let mut driver = Driver::new(world, store, &self.cast, plan, inputs, order, oracles, heal_at, dump);
         let verdict = driver.run();
         Ran { verdict, fired: shared.chance.fired(), turns: driver.turns(), trace: shared.trace() }
     }

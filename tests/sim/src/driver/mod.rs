@@ -106,6 +106,7 @@ impl<'r> Driver<'r> {
         documents: Arc<dyn Documents>,
         cast: &'r Cast,
         plan: Arc<Plan>,
+        inputs: Option<&BTreeSet<usize>>,
         order: Rng,
         oracles: Vec<Box<dyn Oracle>>,
         heal_at: Timestamp,
@@ -115,6 +116,7 @@ impl<'r> Driver<'r> {
         let timers = rest::timers(&world, cast.start);
         let functions = deliver::listeners(&world);
         let mut arrivals: Vec<_> = plan.arrivals.iter().enumerate().map(|(n, a)| (a.at, n)).collect();
+        arrivals.retain(|(_, n)| inputs.is_none_or(|kept| kept.contains(n)));
         arrivals.sort();
         let accepted = vec![false; plan.arrivals.len()];
         Self {
