@@ -1,19 +1,11 @@
 //! What may go wrong, how often, and what is still promised when it does.
 
-use crate::rng::Rng;
+use crate::{oracles::differential::Sense, rng::Rng};
 use std::{
     collections::{BTreeMap, BTreeSet},
     fmt,
     sync::{Mutex, MutexGuard, PoisonError},
 };
-
-/// What two runs of one plan have in common (SPEC 13.1(7), A70).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Sense {
-    Strict,
-    Tolerant,
-    InvariantsOnly,
-}
 
 macro_rules! faults {
     ($($(#[doc = $about:literal])+ $variant:ident $name:literal $most:literal $sense:ident,)*) => {

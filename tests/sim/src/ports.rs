@@ -35,7 +35,11 @@ impl SimStore {
         if let Some(drawn) = chance.draw(Harm::StoreFails, about) {
             self.shared.say(|| "  the store does not answer".into());
             let dependency = Fault::STORE;
-            return Err(if drawn % 2 == 0 { Fault::Unavailable { dependency } } else { Fault::TimedOut { dependency } });
+            return Err(if drawn % 2 == 0 {
+                Fault::Unavailable { dependency }
+            } else {
+                Fault::TimedOut { dependency }
+            });
         }
         if let Some(drawn) = chance.draw(Harm::Throttled, about) {
             let retry_after = Duration::from_millis(drawn % 30_000);

@@ -40,7 +40,14 @@ pub enum Dependency {
 }
 
 impl Shared {
-    pub fn new(time: Arc<Time>, chance: Chance, broker: Broker, at_once: bool, outages: Vec<Outage>, trace: bool) -> Self {
+    pub fn new(
+        time: Arc<Time>,
+        chance: Chance,
+        broker: Broker,
+        at_once: bool,
+        outages: Vec<Outage>,
+        trace: bool,
+    ) -> Self {
         Self {
             time,
             turns: Arc::default(),

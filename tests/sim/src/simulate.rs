@@ -3,8 +3,11 @@
 use crate::{
     broker::Broker,
     driver::{Driver, Violation},
-    faults::{Chance, Fault, Fired, Rates, Sense},
-    oracles,
+    faults::{Chance, Fault, Fired, Rates},
+    oracles::{
+        self,
+        differential::{self, Outcome, Sense},
+    },
     plan::{Cast, Plan},
     rng::Rng,
     shared::{Dependency, Outage, Shared},
@@ -32,6 +35,8 @@ pub struct Wishes {
 /// What came of a run.
 pub struct Ran {
     pub verdict: Result<(), Violation>,
+    /// What it came to, where it came to rest.
+    pub outcome: Option<Outcome>,
     pub fired: Vec<Fired>,
     pub turns: u64,
     pub trace: Vec<String>,
@@ -77,6 +82,12 @@ impl Case {
         calm.verdict.map_err(|v| Violation { oracle: format!("calm: {}", v.oracle), ..v })?;
         let disturbed = self.run(product, false, cut);
         disturbed.verdict?;
+        if let (Some(calm), Some(disturbed)) = (&calm.outcome, &disturbed.outcome) {
+            differential::same(calm, disturbed, self.rates.sense()).map_err(|what| {
+                let oracle = format!("{:?} equality", self.rates.sense()).to_lowercase();
+                Violation { oracle, what, turn: 0 }
+            })?;
+        }
         Ok(calm.turns + disturbed.turns)
     }
 
@@ -96,12 +107,15 @@ impl Case {
             move || store.dump()
         });
         let invariants = workers::PARTS.iter().flat_map(|p| (p.invariants)());
-        let oracles = oracles::all().into_iter().chain(invariants).collect();
+        let oracles = oracles::all(&self.cast, &plan).into_iter().chain(invariants).collect();
         let order = Rng::new(self.seed, "order");
         let inputs = cut.only_inputs.as_ref();
         let mut driver = Driver::new(world, store, &self.cast, plan, inputs, order, oracles, heal_at, dump);
-        let verdict = driver.run();
-        Ran { verdict, fired: shared.chance.fired(), turns: driver.turns(), trace: shared.trace() }
+        let (verdict, outcome) = match driver.run() {
+            Ok(outcome) => (Ok(()), Some(outcome)),
+            Err(violation) => (Err(violation), None),
+        };
+        Ran { verdict, outcome, fired: shared.chance.fired(), turns: driver.turns(), trace: shared.trace() }
     }
 }
 

@@ -10,6 +10,7 @@ use crate::{
     broker::Lock,
     faults::{Fault, subject},
     journal::Oracle,
+    oracles::differential::Outcome,
     plan::{Cast, Offer, Plan},
     ports::Documents,
     rng::Rng,
@@ -19,7 +20,7 @@ use crate::{
 };
 use futures::FutureExt;
 use opsloop_embedded::store::Dumped;
-use opsloop_kernel::{Timestamp, document::What, ports::Within};
+use opsloop_kernel::{Envelope, Timestamp, document::What, ports::Within};
 use opsloop_shell::{bind::WHAT_OUTBOX, catalogue::OUTBOX_SWEEP};
 use std::{
     borrow::Cow,
@@ -93,6 +94,7 @@ pub struct Driver<'r> {
     heal_at: Timestamp,
     healed: bool,
     commits: usize,
+    owed: Vec<Envelope>,
     broken: Option<(&'static str, String)>,
     dump: Dump,
 }
@@ -140,6 +142,7 @@ impl<'r> Driver<'r> {
             heal_at,
             healed: false,
             commits: 0,
+            owed: vec![],
             broken: None,
             dump,
         }
@@ -150,14 +153,18 @@ impl<'r> Driver<'r> {
         self.turn
     }
 
-    pub fn run(&mut self) -> Result<(), Violation> {
+    pub fn run(&mut self) -> Result<Outcome, Violation> {
         let rest = self.heal_at.plus_millis(self.cast.rest.millis_since(self.cast.end));
         loop {
             let now = self.now();
             if !self.healed && now >= self.heal_at {
                 self.heal();
             }
-            if self.shared.at_once { self.instant(now)? } else { self.begin_and_work(now)? }
+            if self.shared.at_once {
+                self.instant(now)?
+            } else {
+                self.begin_and_work(now)?
+            }
             let next = self.next(now).filter(|next| *next <= rest);
             let Some(next) = next else { break };
             self.between_instants();
@@ -377,7 +384,11 @@ impl<'r> Driver<'r> {
                 let lost = self.shared.chance.hits(Fault::LostAck, victim);
                 self.shared.say(|| format!("  {function} {status}{}", if lost { ", and nobody hears it" } else { "" }));
                 let mut broker = self.shared.broker();
-                if status == 200 && !lost { broker.complete(*lock, now) } else { broker.abandon(*lock, now) };
+                if status == 200 && !lost {
+                    broker.complete(*lock, now)
+                } else {
+                    broker.abandon(*lock, now)
+                };
             }
             (Doing::Post(n), Done::Post(Posted::Accepted)) => self.accepted[*n] = true,
             (Doing::Post(n), Done::Post(Posted::NotYet)) => self.send_again(*n),

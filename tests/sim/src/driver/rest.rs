@@ -1,9 +1,10 @@
 //! What watches a run, how it is healed, and its end.
 
-use super::{Driver, Doing, TimerFunction, Violation};
+use super::{Doing, Driver, TimerFunction, Violation};
 use crate::{
     faults::{Fault, subject},
     journal::End,
+    oracles::differential::Outcome,
     world::World,
 };
 use opsloop_kernel::{Source, TenantId, Timestamp, message::DeadLetter};
@@ -38,6 +39,7 @@ impl Driver<'_> {
                 verdict.map_err(|what| Violation { oracle: name.to_owned(), what, turn })?;
             }
         }
+        self.owed.extend(applied.into_iter().flat_map(|a| a.owed));
         Ok(())
     }
 
@@ -89,7 +91,7 @@ impl Driver<'_> {
         now.floor_to(timer.cadence_ms, timer.offset_ms).plus_millis(timer.cadence_ms)
     }
 
-    pub(super) fn at_rest(&mut self) -> Result<(), Violation> {
+    pub(super) fn at_rest(&mut self) -> Result<Outcome, Violation> {
         self.work()?;
         if let Some(task) = self.tasks.values().next() {
             return Err(self.violation("quiescence", format!("{} never ended", task.name)));
@@ -115,7 +117,7 @@ impl Driver<'_> {
             let name = oracle.name();
             oracle.at_rest(&end).map_err(|what| Violation { oracle: name.to_owned(), what, turn })?;
         }
-        Ok(())
+        Ok(Outcome::of(&end, std::mem::take(&mut self.owed)))
     }
 
     fn dead(&self) -> BTreeMap<String, Vec<DeadLetter>> {

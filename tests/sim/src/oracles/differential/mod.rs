@@ -13,7 +13,7 @@ pub use outcome::Outcome;
 use crate::journal::Verdict;
 
 /// How much two runs must have in common, by how the second one was disturbed (SPEC 13.1(7)).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Sense {
     /// Every message was handled before its unit was next due: the same documents and events, incidents aside.
     Strict,
