@@ -5,10 +5,10 @@
 //! there is no event, no index, and no record that joins several batches.
 
 mod accept;
-mod chunk;
+pub mod chunk;
 mod endpoint;
 mod reader;
-mod record;
+pub mod record;
 mod worker;
 
 pub use accept::{Input, LogArrival};

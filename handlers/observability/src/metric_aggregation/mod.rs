@@ -11,7 +11,7 @@ mod arrive;
 pub mod bucket;
 mod close;
 pub mod combine;
-mod compact;
+pub mod compact;
 mod decode;
 pub mod explicit;
 pub mod exponential;

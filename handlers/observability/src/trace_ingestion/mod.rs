@@ -10,7 +10,7 @@
 mod accept;
 mod arrival;
 pub mod artifacts;
-mod chunk;
+pub mod chunk;
 pub mod derive;
 mod due;
 pub(crate) mod endpoint;
@@ -22,7 +22,7 @@ mod reader;
 pub mod record;
 pub mod signals;
 pub mod span;
-mod stored;
+pub mod stored;
 mod timing;
 mod tree;
 mod unit;

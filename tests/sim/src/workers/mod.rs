@@ -3,15 +3,22 @@
 //! against the catalogue.
 
 pub mod alerts;
+#[cfg(test)]
+mod bed;
 pub mod check;
 pub mod feedback;
 pub mod hostile;
 pub mod incidents;
+pub mod logs;
+pub mod metrics;
+mod otlp;
 pub mod outside;
 pub mod quality;
+pub mod shared;
 pub mod slos;
 #[cfg(test)]
 mod testing;
+pub mod traces;
 
 pub use hostile::hostile;
 
@@ -38,7 +45,26 @@ pub const LATENCY: &str = "http.server.request.duration";
 
 const OBSERVABILITY: &str = "observability";
 
+/// In the order in which they draw: what comes later may read what was planned before.
 pub const PARTS: &[Part] = &[
+    Part {
+        worker: "TraceIngestionWorker",
+        family: OBSERVABILITY,
+        generate: traces::generate,
+        invariants: traces::invariants,
+    },
+    Part {
+        worker: "LogIngestionWorker",
+        family: OBSERVABILITY,
+        generate: logs::generate,
+        invariants: logs::invariants,
+    },
+    Part {
+        worker: "MetricAggregationWorker",
+        family: OBSERVABILITY,
+        generate: metrics::generate,
+        invariants: metrics::invariants,
+    },
     Part {
         worker: "AlertEvaluationWorker",
         family: OBSERVABILITY,
