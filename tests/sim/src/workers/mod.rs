@@ -14,6 +14,8 @@ pub mod metrics;
 mod otlp;
 pub mod outside;
 pub mod quality;
+#[cfg(test)]
+mod rehearsal;
 pub mod shared;
 pub mod slos;
 #[cfg(test)]

@@ -1,12 +1,13 @@
 //! Incidents: the same sets of (source, episode, kind of log entry), always (SPEC 13.1(7)). `opened` is left out and
 //! `attached` read as `trigger`, for which of two sources opens is a matter of order; entries that speak of no source
-//! follow from that too.
+//! follow from that too. So is what a log says of what is over: a retraction that is taken back is a note only while
+//! an incident is open (SPEC 5.5.4), and where operators resolve, a clear finds its incident open or not.
 
 use super::{super::reading::text, Outcome};
 use crate::journal::Verdict;
 use opsloop_embedded::store::Dumped;
 use opsloop_kernel::TenantId;
-use std::fmt;
+use std::{collections::BTreeSet, fmt};
 
 /// That an entry of this kind was told of an episode.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -26,13 +27,14 @@ impl fmt::Display for Told {
     }
 }
 
-pub fn told(documents: &[Dumped]) -> std::collections::BTreeSet<Told> {
+pub fn told(documents: &[Dumped], contested: &BTreeSet<TenantId>) -> BTreeSet<Told> {
     let logs = documents.iter().filter(|d| d.document.kind == "log");
     let of = |d: &Dumped| {
         let entry = &d.document.body.0;
         let reference = entry.get("ref")?;
         let kind = match text(entry, "kind") {
-            "opened" => return None,
+            "opened" | "note" => return None,
+            "cleared" if contested.contains(&d.tenant) => return None,
             "attached" => "trigger",
             other => other,
         };

@@ -48,7 +48,7 @@ impl Outcome {
                 documents.insert((stored.tenant.clone(), stored.stream.clone(), id), document);
             }
         }
-        Self { documents, events, told: incidents::told(end.documents), shifted }
+        Self { documents, events, told: incidents::told(end.documents, &end.plan.contested), shifted }
     }
 }
 

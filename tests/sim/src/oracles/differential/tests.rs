@@ -148,6 +148,21 @@ fn incidents_are_sets_of_what_was_told() {
 }
 
 #[test]
+fn what_operators_contest_is_a_matter_of_order() {
+    let told = |kind: &str, contested: bool| {
+        let entry = json!({"kind": kind, "ref": {"kind": "alert", "id": "a:f"}, "episodeId": "1"});
+        let mut ended = Ended { documents: vec![stored("log", "log|inc-1|1", entry)], ..Ended::default() };
+        if contested {
+            ended.plan.contested.insert(opsloop_kernel::TenantId::parse("acme").unwrap());
+        }
+        let outcome = ended.with(|end| Outcome::of(end, vec![]));
+        same(&run(vec![], vec![]), &outcome, Sense::Tolerant).is_ok()
+    };
+    assert!(told("cleared", true) && !told("cleared", false) && !told("trigger", true));
+    assert!(told("note", false), "a retraction that was taken back before its anomaly came");
+}
+
+#[test]
 fn what_follows_from_incidents_is_left_out() {
     let opened = fact("IncidentOpened", "1", json!({}));
     let mark = stored("seen", &format!("seen|QualityScoreWorker|{}|project", opened.event_id), json!({}));

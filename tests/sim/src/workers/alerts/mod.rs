@@ -119,7 +119,8 @@ fn rule(rng: &mut Rng, id: &str, place: Place) -> Value {
 fn condition(rng: &mut Rng, place: Place) -> Value {
     match rng.below(6) {
         0 => ratio(rng),
-        1 => absence(rng),
+        1 if rng.hit(0.5) => absence(rng),
+        1 => ungrouped(absence(rng)),
         2 => json!({"type": "Any", "conditions": [threshold(rng, place), absence(rng)]}),
         3 => json!({
             "type": "Threshold", "selector": selector(LATENCY, None), "aggregation": "p99", "op": "gt",
@@ -159,6 +160,12 @@ fn ratio(rng: &mut Rng) -> Value {
 fn absence(rng: &mut Rng) -> Value {
     let metric = if rng.hit(0.5) { ERRORS } else { REQUESTS };
     json!({"type": "Absence", "selector": selector(metric, None), "forMs": rng.pick(&[60_000, 120_000, 300_000])})
+}
+
+/// Of all together: what was never there can be absent, too.
+fn ungrouped(mut condition: Value) -> Value {
+    condition["selector"]["groupBy"] = json!([]);
+    condition
 }
 
 fn silence(rng: &mut Rng, teller: &mut Teller<'_>) {
