@@ -14,7 +14,7 @@ use crate::{
 use opsloop_kernel::{
     Destination, Envelope, Message, TenantId,
     ids::{digest, percent},
-    message::{DeadLetter, QUEUE_LOGS, QUEUE_METRICS, QUEUE_TRACES, property as name},
+    message::{DeadLetter, QUEUE_LOGS, QUEUE_METRICS, property as name},
 };
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -54,7 +54,7 @@ impl Oracle for NothingLost {
 
     fn published(&mut self, message: &Message) -> Verdict {
         let telemetry = matches!(&message.to, Destination::Queue(q)
-            if matches!(q.as_str(), QUEUE_TRACES | QUEUE_METRICS | QUEUE_LOGS));
+            if matches!(q.as_str(), QUEUE_METRICS | QUEUE_LOGS));
         if telemetry && reading::hop(message).is_none() {
             self.batches.push(message.clone());
         }
@@ -105,7 +105,8 @@ impl NothingLost {
         Err(format!("{method} {path} ({key}, {id}) of {tenant} was accepted and is lost"))
     }
 
-    /// The first chunk of a batch names it, in whichever stream it lies.
+    /// The first chunk of a batch names it, in whichever stream it lies. Not of spans: a batch that only repeats what a
+    /// trace has is not stored; that all spans are there, the traces' own invariants see to.
     fn batch(&self, batch: &Message) -> Verdict {
         let (id, part) = (property(batch, name::BATCH_ID), property(batch, name::PART));
         let metrics = batch.to == Destination::Queue(QUEUE_METRICS.into());

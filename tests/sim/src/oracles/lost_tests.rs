@@ -49,7 +49,7 @@ fn a_command_without_its_marker_is_lost() {
 #[test]
 fn a_batch_without_a_chunk_is_lost() {
     for (queue, chunk) in [
-        (QUEUE_TRACES, format!("chunk|{}", &digest(["ab|0", "0"])[..16])),
+        (QUEUE_LOGS, format!("chunk|{}", &digest(["ab|0", "0"])[..16])),
         (QUEUE_METRICS, "raw|1795255200000|ab|0".to_owned()),
     ] {
         let mut batch = message(&alert());
