@@ -68,6 +68,7 @@ impl Case {
         for part in workers::PARTS.iter().filter(|p| wanted(p.family)) {
             (part.generate)(&mut Rng::new(seed, part.worker), &cast, &mut plan);
         }
+        workers::hostile(&mut Rng::new(seed, "hostile"), &cast, &mut plan);
         Self { seed, rates, cast, plan }
     }
 
