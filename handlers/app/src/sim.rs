@@ -40,6 +40,9 @@ pub struct Options {
     /// Inputs for workers of one family only: observability, runtime, orchestration
     #[arg(long)]
     family: Option<String>,
+    /// On the SQLite store; a process that dies drops its state and keeps its file
+    #[arg(long)]
+    durable: bool,
     /// NAME=RATE,… in place of the faults that each seed draws
     #[arg(long)]
     faults: Option<String>,
@@ -52,7 +55,7 @@ pub fn product() -> Result<Product, String> {
 
 pub fn run(options: &Options) -> Result<ExitCode, Box<dyn Error>> {
     let rates = options.faults.as_deref().map(Rates::parse).transpose()?;
-    let wishes = Wishes { rates, family: options.family.clone() };
+    let wishes = Wishes { rates, family: options.family.clone(), durable: options.durable };
     let product = product()?;
     match options.seed {
         Some(seed) => one(&product, seed, &wishes, options.trace),

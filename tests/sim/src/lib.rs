@@ -7,6 +7,7 @@ pub mod blobs;
 pub mod broker;
 pub mod campaign;
 pub mod driver;
+pub mod durable;
 pub mod faults;
 pub mod journal;
 pub mod oracles;

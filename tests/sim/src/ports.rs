@@ -6,6 +6,7 @@ use crate::{
     shared::{Dependency, Shared},
 };
 use bytes::Bytes;
+use opsloop_embedded::store::{Dumped, MemoryStore};
 use opsloop_kernel::{
     Blobs, BoxFuture, Commit, Committed, Directory, DocId, ETag, Fault, Listing, Message, Order, Outcome, Page,
     Publisher, Store, Stored, Stream, TenantId, Timestamp,
@@ -15,9 +16,22 @@ use opsloop_kernel::{
 };
 use std::{sync::Arc, time::Duration};
 
-/// What a store of the simulation must be: the embedded ones are.
-pub trait Documents: Store + Directory {}
-impl<T: Store + Directory> Documents for T {}
+/// What a store of the simulation must be.
+pub trait Documents: Store + Directory {
+    /// Every document there is.
+    fn dump(&self) -> Result<Vec<Dumped>, Fault>;
+    /// The process died; the next one opens what it left.
+    fn reopen(&self) -> Result<(), Fault>;
+}
+impl Documents for MemoryStore {
+    fn dump(&self) -> Result<Vec<Dumped>, Fault> {
+        MemoryStore::dump(self)
+    }
+    /// Stands for a database elsewhere, which does not die with a process.
+    fn reopen(&self) -> Result<(), Fault> {
+        Ok(())
+    }
+}
 
 pub struct SimStore {
     pub inner: Arc<dyn Documents>,

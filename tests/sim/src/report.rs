@@ -13,7 +13,8 @@ use std::fmt::Write as _;
 pub fn reproduce(seed: u64, wishes: &Wishes) -> String {
     let family = wishes.family.as_ref().map(|f| format!(" --family {f}")).unwrap_or_default();
     let faults = wishes.rates.as_ref().map(|r| format!(" --faults {r}")).unwrap_or_default();
-    format!("opsloop sim --seed {seed}{family}{faults} --trace")
+    let durable = if wishes.durable { " --durable" } else { "" };
+    format!("opsloop sim --seed {seed}{family}{faults}{durable} --trace")
 }
 
 /// One failed seed in a few lines.

@@ -3,12 +3,14 @@
 use crate::{
     broker::Broker,
     driver::{Driver, Violation},
+    durable::DurableStore,
     faults::{Chance, Fault, Fired, Rates},
     oracles::{
         self,
         differential::{self, Outcome, Sense},
     },
     plan::{Cast, Plan},
+    ports::Documents,
     rng::Rng,
     shared::{Dependency, Outage, Shared},
     time::{Time, TrueClock},
@@ -30,6 +32,8 @@ pub struct Wishes {
     pub rates: Option<Rates>,
     /// Only workers of this family.
     pub family: Option<String>,
+    /// On the SQLite store, in a file of its own.
+    pub durable: bool,
 }
 
 /// What came of a run.
@@ -48,6 +52,7 @@ pub struct Case {
     pub rates: Rates,
     pub cast: Cast,
     pub plan: Plan,
+    durable: bool,
 }
 
 /// What to leave out of a run (shrinking), and whether to write its trace.
@@ -69,7 +74,7 @@ impl Case {
             (part.generate)(&mut Rng::new(seed, part.worker), &cast, &mut plan);
         }
         workers::hostile(&mut Rng::new(seed, "hostile"), &cast, &mut plan);
-        Self { seed, rates, cast, plan }
+        Self { seed, rates, cast, plan, durable: wishes.durable }
     }
 
     /// The calm run, the disturbed one, and what they have in common.
@@ -92,6 +97,15 @@ impl Case {
         Ok(calm.turns + disturbed.turns)
     }
 
+    fn store(&self, time: Arc<Time>) -> Arc<dyn Documents> {
+        let clock = Arc::new(TrueClock(time));
+        match self.durable {
+            // Without a folder for its files there is nothing to simulate.
+            true => Arc::new(DurableStore::new(clock).unwrap_or_else(|e| panic!("no store: {e}"))),
+            false => Arc::new(MemoryStore::new(clock)),
+        }
+    }
+
     pub fn run(&self, product: &Product, calm: bool, cut: &Cut) -> Ran {
         let rates = if calm { Rates::default() } else { self.rates.clone() };
         let outages = outages(self.seed, &rates, &self.cast);
@@ -99,19 +113,15 @@ impl Case {
         let at_once = rates.sense() == Sense::Strict;
         let chance = Chance::new(self.seed, rates, cut.only_faults.clone());
         let time = Arc::new(Time::at(self.cast.start));
-        let store = Arc::new(MemoryStore::new(Arc::new(TrueClock(time.clone()))));
+        let store = self.store(time.clone());
         let shared = Arc::new(Shared::new(time, chance, Broker::new(&product.topology), at_once, outages, cut.trace));
         let plan = Arc::new(self.plan.clone());
         let world = Arc::new(World::new(product, plan.clone(), store.clone(), shared.clone()));
-        let dump = Box::new({
-            let store = store.clone();
-            move || store.dump()
-        });
         let invariants = workers::PARTS.iter().flat_map(|p| (p.invariants)());
         let oracles = oracles::all(&self.cast, &plan).into_iter().chain(invariants).collect();
         let order = Rng::new(self.seed, "order");
         let inputs = cut.only_inputs.as_ref();
-        let mut driver = Driver::new(world, store, &self.cast, plan, inputs, order, oracles, heal_at, dump);
+        let mut driver = Driver::new(world, store, &self.cast, plan, inputs, order, oracles, heal_at);
         let (verdict, outcome) = match driver.run() {
             Ok(outcome) => (Ok(()), Some(outcome)),
             Err(violation) => (Err(violation), None),

@@ -19,7 +19,6 @@ use crate::{
     world::{Done, Invocation, Posted, World},
 };
 use futures::FutureExt;
-use opsloop_embedded::store::Dumped;
 use opsloop_kernel::{Envelope, Timestamp, document::What, ports::Within};
 use opsloop_shell::{bind::WHAT_OUTBOX, catalogue::OUTBOX_SWEEP};
 use std::{
@@ -96,11 +95,7 @@ pub struct Driver<'r> {
     commits: usize,
     owed: Vec<Envelope>,
     broken: Option<(&'static str, String)>,
-    dump: Dump,
 }
-
-/// Reads every document that there is.
-pub type Dump = Box<dyn Fn() -> Result<Vec<Dumped>, opsloop_kernel::Fault>>;
 
 impl<'r> Driver<'r> {
     pub fn new(
@@ -112,7 +107,6 @@ impl<'r> Driver<'r> {
         order: Rng,
         oracles: Vec<Box<dyn Oracle>>,
         heal_at: Timestamp,
-        dump: Dump,
     ) -> Self {
         let shared = world.shared.clone();
         let timers = rest::timers(&world, cast.start);
@@ -144,7 +138,6 @@ impl<'r> Driver<'r> {
             commits: 0,
             owed: vec![],
             broken: None,
-            dump,
         }
     }
 
@@ -335,6 +328,9 @@ impl<'r> Driver<'r> {
             self.shared.say(|| "the process dies".into());
             for id in self.tasks.keys().copied().collect::<Vec<_>>() {
                 self.die(id);
+            }
+            if let Err(fault) = self.documents.reopen() {
+                self.broken = Some(("durability", format!("the store does not open again: {fault:?}")));
             }
         } else if self.shared.chance.hits(Fault::Crash, victim) {
             self.die(id);

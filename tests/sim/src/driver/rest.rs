@@ -100,7 +100,7 @@ impl Driver<'_> {
         if !unsent.is_empty() {
             return Err(self.violation("quiescence", format!("arrivals {unsent:?} were never accepted")));
         }
-        let documents = (self.dump)().map_err(|f| self.violation("quiescence", format!("{f:?}")))?;
+        let documents = self.documents.dump().map_err(|f| self.violation("quiescence", format!("{f:?}")))?;
         let dead = self.dead();
         let (published, recorded) = (self.shared.journal.all_published(), self.shared.journal.sums());
         let end = End {
