@@ -88,6 +88,7 @@ impl Store for SimStore {
     ) -> BoxFuture<'a, Result<Option<Stored>, Fault>> {
         Box::pin(async move {
             self.call(subject(["get", tenant.as_str(), &stream.name, &id.0])).await?;
+            self.shared.say(|| format!("  get {tenant} {} {id}", stream.name));
             self.inner.get(tenant, stream, id).await
         })
     }
@@ -103,6 +104,7 @@ impl Store for SimStore {
     ) -> BoxFuture<'a, Result<Listing, Fault>> {
         Box::pin(async move {
             self.call(subject(["list", tenant.as_str(), &stream.name, from])).await?;
+            self.shared.say(|| format!("  list {tenant} {} from {from}", stream.name));
             self.inner.list(tenant, stream, from, until, page, order).await
         })
     }
@@ -164,6 +166,7 @@ impl Directory for SimStore {
     ) -> BoxFuture<'a, Result<DueList, Fault>> {
         Box::pin(async move {
             self.call(subject(["due", what])).await?;
+            self.shared.say(|| format!("  due {what}"));
             self.inner.due(what, at, within, after, limit).await
         })
     }
