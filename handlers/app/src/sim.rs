@@ -9,7 +9,7 @@ use opsloop_sim::{
     campaign::{self, Tally},
     faults::Rates,
     report,
-    simulate::{Case, Cut, Wishes},
+    simulate::{Case, Cut, METRIC_BUCKETS, Wishes},
     world::Product,
 };
 use std::{
@@ -50,7 +50,8 @@ pub struct Options {
 
 /// The production code that is simulated.
 pub fn product() -> Result<Product, String> {
-    Product::new(workers::catalogue(&WorkerSettings::default()), Arc::new(Otlp))
+    let settings = WorkerSettings { metric_buckets: METRIC_BUCKETS, ..WorkerSettings::default() };
+    Product::new(workers::catalogue(&settings), Arc::new(Otlp))
 }
 
 pub fn run(options: &Options) -> Result<ExitCode, Box<dyn Error>> {
