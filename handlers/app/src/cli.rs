@@ -1,9 +1,9 @@
 //! The command line.
 
 use crate::{
-    demo, local, operate, package, serve, sim,
+    demo, local, operate, package, serve,
     settings::{Settings, WorkerSettings},
-    workers,
+    sim, workers,
 };
 use clap::{Parser, Subcommand};
 use opsloop_kernel::Timestamp;

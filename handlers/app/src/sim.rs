@@ -7,9 +7,10 @@ use crate::{
 };
 use opsloop_sim::{
     campaign::{self, Tally},
-    faults::Rates,
+    faults::{Fault, Rates},
     report,
     simulate::{Case, Cut, METRIC_BUCKETS, Wishes},
+    workers::PARTS,
     world::Product,
 };
 use std::{
@@ -24,28 +25,44 @@ use std::{
 const TOLD_EVERY: u64 = 5_000;
 
 #[derive(clap::Args)]
+#[command(after_help = faults())]
 pub struct Options {
     /// How many seeds
-    #[arg(long, default_value_t = 1_000)]
+    #[arg(long, value_name = "N", default_value_t = 1_000, value_parser = clap::value_parser!(u64).range(1..))]
     seeds: u64,
     /// The first of them
-    #[arg(long, default_value_t = 1)]
+    #[arg(long, value_name = "S", default_value_t = 1)]
     from: u64,
     /// One seed only
-    #[arg(long, conflicts_with_all = ["seeds", "from"])]
+    #[arg(long, value_name = "S", conflicts_with_all = ["seeds", "from"])]
     seed: Option<u64>,
-    /// With --seed: shows every turn, of the smallest run that still fails where the seed fails
+    /// With --seed: shows every turn; where the seed fails, those of the smallest run that still fails
     #[arg(long, requires = "seed")]
     trace: bool,
-    /// Inputs for workers of one family only: observability, runtime, orchestration
-    #[arg(long)]
+    /// Inputs for the workers of one family only
+    #[arg(long, value_parser = families())]
     family: Option<String>,
-    /// On the SQLite store; a process that dies drops its state and keeps its file
+    /// On the SQLite store: a process that dies drops its state and keeps its file
     #[arg(long)]
     durable: bool,
-    /// NAME=RATE,… in place of the faults that each seed draws
-    #[arg(long)]
-    faults: Option<String>,
+    /// In place of the faults that each seed draws: rates from 0 to 1
+    #[arg(long, value_name = "NAME=RATE,…", value_parser = Rates::parse)]
+    faults: Option<Rates>,
+}
+
+fn families() -> Vec<&'static str> {
+    let mut names: Vec<_> = PARTS.iter().map(|part| part.family).collect();
+    names.sort_unstable();
+    names.dedup();
+    names
+}
+
+fn faults() -> String {
+    let lines = Fault::ALL.iter().map(|f| format!("\n  {:20}{}", f.name(), f.about()));
+    format!(
+        "Faults:{}\n\ntests/sim/README.md says what is simulated and how to debug a seed.",
+        lines.collect::<String>()
+    )
 }
 
 /// The production code that is simulated.
@@ -55,8 +72,7 @@ pub fn product() -> Result<Product, String> {
 }
 
 pub fn run(options: &Options) -> Result<ExitCode, Box<dyn Error>> {
-    let rates = options.faults.as_deref().map(Rates::parse).transpose()?;
-    let wishes = Wishes { rates, family: options.family.clone(), durable: options.durable };
+    let wishes = Wishes { rates: options.faults.clone(), family: options.family.clone(), durable: options.durable };
     let product = product()?;
     match options.seed {
         Some(seed) => one(&product, seed, &wishes, options.trace),
@@ -66,29 +82,33 @@ pub fn run(options: &Options) -> Result<ExitCode, Box<dyn Error>> {
 
 fn one(product: &Product, seed: u64, wishes: &Wishes, trace: bool) -> Result<ExitCode, Box<dyn Error>> {
     let case = Case::new(seed, wishes);
-    say(&format!("seed {seed}: {} inputs, faults {}", case.plan.arrivals.len(), case.rates));
-    match (campaign::check(product, seed, wishes), trace) {
-        (Ok(turns), false) => say(&format!("every oracle holds over {turns} turns")),
-        (Ok(_), true) => {
-            let ran = case.run(product, false, &Cut { trace: true, ..Cut::default() });
-            ran.trace.iter().for_each(|line| say(line));
-            say("every oracle holds");
+    let rates = Some(case.rates.to_string()).filter(|r| !r.is_empty());
+    let inputs = case.plan.arrivals.len();
+    say(&format!("seed {seed}: {inputs} inputs, faults {}", rates.as_deref().unwrap_or("none")));
+    match campaign::check(product, seed, wishes) {
+        Ok(turns) => {
+            if trace {
+                let ran = case.run(product, false, &Cut { trace: true, ..Cut::default() });
+                say(&format!("the disturbed run:\n{}", report::TRACE_HEAD));
+                ran.trace.iter().for_each(|line| say(line));
+            }
+            say(&format!("every oracle holds over {turns} turns of the calm and the disturbed run"));
+            Ok(ExitCode::SUCCESS)
         }
-        (Err(violation), trace) => {
+        Err(violation) => {
             if trace {
                 say(&report::small(&case, product, &violation));
             }
             say(&report::failure(seed, &violation, wishes));
-            return Ok(ExitCode::FAILURE);
+            Ok(ExitCode::FAILURE)
         }
     }
-    Ok(ExitCode::SUCCESS)
 }
 
 fn many(product: &Product, options: &Options, wishes: &Wishes) -> Result<ExitCode, Box<dyn Error>> {
     let threads = thread::available_parallelism()?.get();
     let began = Instant::now();
-    let range = options.from..options.from + options.seeds;
+    let range = options.from..options.from.saturating_add(options.seeds);
     let told = |done: u64| {
         if done.is_multiple_of(TOLD_EVERY) {
             say(&format!("{done} seeds, {:.0} a minute", a_minute(done, began.elapsed())));

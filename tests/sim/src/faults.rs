@@ -17,7 +17,7 @@ macro_rules! faults {
                 match self { $(Self::$variant => $name,)* }
             }
             pub fn about(self) -> &'static str {
-                match self { $(Self::$variant => concat!($($about),*),)* }
+                match self { $(Self::$variant => concat!($($about),*).trim_ascii(),)* }
             }
             /// The rate up to which a swarm draws it.
             pub fn most(self) -> f64 {
@@ -102,7 +102,7 @@ impl Rates {
         for fault in Fault::ALL.iter().filter(|f| f.sense() <= sense) {
             if rng.hit(0.5) {
                 let share = [0.1, 0.3, 1.0][rng.below(3) as usize];
-                rates.insert(*fault, fault.most() * share);
+                rates.insert(*fault, (fault.most() * share * 10_000.0).round() / 10_000.0);
             }
         }
         Self(rates)
@@ -141,7 +141,7 @@ fn unknown(name: &str) -> String {
 
 impl fmt::Display for Rates {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let parts: Vec<_> = self.0.iter().map(|(fault, rate)| format!("{fault}={rate:.4}")).collect();
+        let parts: Vec<_> = self.0.iter().map(|(fault, rate)| format!("{fault}={rate}")).collect();
         f.write_str(&parts.join(","))
     }
 }
@@ -247,4 +247,86 @@ pub fn subject<'a>(parts: impl IntoIterator<Item = &'a str>) -> u64 {
         }
     }
     hash
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rates_are_read_as_they_are_written() {
+        for seed in 0..200 {
+            let drawn = Rates::swarm(seed);
+            assert_eq!(Rates::parse(&drawn.to_string()), Ok(drawn));
+        }
+        let small = Rates::parse("crash=0.00001").unwrap();
+        assert_eq!(Rates::parse(&small.to_string()), Ok(small));
+        assert_eq!(Rates::parse(""), Ok(Rates::default()));
+    }
+
+    #[test]
+    fn what_is_no_rate_is_said() {
+        let why = |text: &str| Rates::parse(text).unwrap_err();
+        assert!(why("nonsense").starts_with("`nonsense` is not NAME=RATE"));
+        assert!(why("nonsense=1").starts_with("there is no fault `nonsense`; there are duplicate, reorder, "));
+        assert_eq!(why("crash=often"), "`often` is no rate of crash: 0 to 1");
+        assert_eq!(why("crash=1.1"), "the rate of crash is 1.1: 0 to 1");
+        assert_eq!(why("crash=NaN"), "the rate of crash is NaN: 0 to 1");
+    }
+
+    #[test]
+    fn the_sense_is_that_of_the_worst_fault_that_is_on() {
+        let sense = |text: &str| Rates::parse(text).unwrap().sense();
+        assert_eq!(sense("crash=1,duplicate=1"), Sense::Strict);
+        assert_eq!(sense("crash=1,delay=0.1,outage=0"), Sense::Tolerant);
+        assert_eq!(sense("crash=1,delay=0.1,outage=0.1"), Sense::InvariantsOnly);
+        let drawn: BTreeSet<_> = (0..100).map(|seed| Rates::swarm(seed).sense()).collect();
+        assert_eq!(drawn.len(), 3, "a swarm draws every sense");
+    }
+
+    /// Some opportunities, over some victims, in a fixed order.
+    fn fired(rates: &str, only: Option<BTreeSet<Fired>>) -> Vec<Fired> {
+        let chance = Chance::new(7, Rates::parse(rates).unwrap(), only);
+        for victim in 0..10 {
+            chance.run(victim);
+            for about in 0..5 {
+                for fault in [Fault::Crash, Fault::Resent, Fault::Crash] {
+                    chance.draw(fault, about);
+                }
+            }
+        }
+        chance.fired()
+    }
+
+    #[test]
+    fn a_fault_that_is_left_out_does_not_move_the_others() {
+        for rates in ["crash=0.3,resent=0.3,long-delay=0.3", "crash=0.3,resent=0.3"] {
+            let all = fired(rates, None);
+            assert!(all.len() > 20, "{}", all.len());
+            for left_out in &all {
+                let others: Vec<Fired> = all.iter().filter(|f| *f != left_out).copied().collect();
+                assert_eq!(fired(rates, Some(others.iter().copied().collect())), others);
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_healed_or_off_does_not_occur() {
+        let chance = Chance::new(7, Rates::parse("crash=1").unwrap(), None);
+        chance.run(1);
+        assert!(chance.hits(Fault::Crash, 1) && !chance.hits(Fault::Resent, 1));
+        chance.heal();
+        assert!(!chance.hits(Fault::Crash, 1));
+    }
+
+    #[test]
+    fn nobody_is_harmed_to_death_where_more_than_the_invariants_is_promised() {
+        let harmed = |rates: &str| {
+            let chance = Chance::new(7, Rates::parse(rates).unwrap(), None);
+            chance.run(1);
+            (0..100).filter(|about| chance.hits(Fault::Crash, *about)).count()
+        };
+        assert_eq!(harmed("crash=1"), HARMS_MAX as usize);
+        assert_eq!(harmed("crash=1,poison=0.1"), 100);
+    }
 }

@@ -16,6 +16,7 @@ pub mod ports;
 pub mod record;
 pub mod report;
 pub mod rng;
+pub mod seeds;
 pub mod shared;
 pub mod shrink;
 pub mod simulate;

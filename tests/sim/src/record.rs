@@ -35,6 +35,9 @@ impl Journal {
     pub fn set_turn(&self, turn: u64) {
         self.locked().turn = turn;
     }
+    pub fn turn(&self) -> u64 {
+        self.locked().turn
+    }
 
     /// A commit came back as applied.
     pub fn committed(&self, commit: &Commit, committed: &Committed, now: Timestamp) {

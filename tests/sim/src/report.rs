@@ -3,7 +3,7 @@
 use crate::{
     driver::Violation,
     plan::{Arrival, Offer},
-    shrink::shrink,
+    shrink::{Shrunk, shrink},
     simulate::{Case, Cut, Wishes},
     world::Product,
 };
@@ -20,34 +20,38 @@ pub fn reproduce(seed: u64, wishes: &Wishes) -> String {
 /// One failed seed in a few lines.
 pub fn failure(seed: u64, violation: &Violation, wishes: &Wishes) -> String {
     let Violation { oracle, what, turn } = violation;
-    format!("seed {seed}: {oracle} (turn {turn})\n  {what}\n  {}", reproduce(seed, wishes))
+    let at = if *turn > 0 { format!(" (turn {turn})") } else { String::new() };
+    format!("seed {seed} fails: {oracle}{at}\n  {what}\n  {}", reproduce(seed, wishes))
 }
 
 /// A failed seed, made small, with its trace.
 pub fn small(case: &Case, product: &Product, violation: &Violation) -> String {
+    let calm = violation.oracle.starts_with("calm");
+    let Shrunk { cut, violation, faults, inputs } = shrink(case, product, violation);
     let mut out = String::new();
-    if violation.oracle.starts_with("calm") {
-        let ran = case.run(product, true, &Cut { trace: true, ..Cut::default() });
-        out.push_str("the calm run fails by itself:\n");
-        ran.trace.iter().for_each(|line| out.push_str(&format!("{line}\n")));
-        return out;
-    }
-    let shrunk = shrink(case, product, violation);
-    let _ = writeln!(out, "with {} inputs and {} faults:", shrunk.inputs, shrunk.faults);
+    let _ = match calm {
+        true => writeln!(out, "the calm run fails by itself; with {inputs} of {} inputs:", case.plan.arrivals.len()),
+        false => writeln!(out, "with {inputs} of {} inputs and {faults} faults:", case.plan.arrivals.len()),
+    };
     for (n, arrival) in case.plan.arrivals.iter().enumerate() {
-        if shrunk.cut.only_inputs.as_ref().is_some_and(|kept| kept.contains(&n)) {
+        if cut.only_inputs.as_ref().is_some_and(|kept| kept.contains(&n)) {
             let _ = writeln!(out, "  arrival {n} at {}: {}", arrival.at, describe(arrival));
         }
     }
-    let ran = case.run(product, false, &Cut { trace: true, ..shrunk.cut });
+    let ran = case.run(product, calm, &Cut { trace: true, ..cut });
     for fired in &ran.fired {
         let _ = writeln!(out, "  fault {}: {}", fired.fault, fired.fault.about());
     }
+    let _ = writeln!(out, "\n{TRACE_HEAD}");
     ran.trace.iter().for_each(|line| out.push_str(&format!("{line}\n")));
-    let Violation { oracle, what, turn } = shrunk.violation;
-    let _ = writeln!(out, "{oracle} (turn {turn}): {what}");
+    let Violation { oracle, what, turn } = violation;
+    let at = if turn > 0 { format!(" (turn {turn})") } else { String::new() };
+    let _ = writeln!(out, "{oracle}{at}: {what}\n");
     out
 }
+
+/// Above a trace.
+pub const TRACE_HEAD: &str = "virtual time              turn  #invocation, or what a call of a port did";
 
 /// An arrival in one line.
 pub fn describe(arrival: &Arrival) -> String {

@@ -84,7 +84,7 @@ impl Shared {
     /// A line of the trace, where there is one.
     pub fn say(&self, line: impl FnOnce() -> String) {
         if let Some(trace) = &self.trace {
-            let text = format!("{} {}", self.time.now(), line());
+            let text = format!("{} {:>5}  {}", self.time.now(), self.journal.turn(), line());
             trace.lock().unwrap_or_else(PoisonError::into_inner).push(text);
         }
     }

@@ -19,62 +19,95 @@ pub struct Shrunk {
     pub inputs: usize,
 }
 
-struct Search<'s> {
-    case: &'s Case,
-    product: &'s Product,
-    violation: Violation,
-    tries: u32,
-}
-
+/// A smaller run counts only where the same oracle breaks; where that is one of the disturbed run, its calm run is sound.
 pub fn shrink(case: &Case, product: &Product, violation: &Violation) -> Shrunk {
-    let mut search = Search { case, product, violation: violation.clone(), tries: 0 };
-    let mut faults: Vec<Fired> = case.run(product, false, &Cut::default()).fired;
-    let mut inputs: Vec<usize> = (0..case.plan.arrivals.len()).collect();
-    loop {
-        let before = (faults.len(), inputs.len());
-        inputs = search.fewest(inputs, |kept| cut_of(&faults, kept));
-        faults = search.fewest(faults, |kept| cut_of(kept, &inputs));
-        if (faults.len(), inputs.len()) == before || search.tries >= TRIES_MAX {
-            break;
-        }
-    }
-    let cut = cut_of(&faults, &inputs);
-    Shrunk { cut, violation: search.violation, faults: faults.len(), inputs: inputs.len() }
+    let faults: Vec<Fired> = case.run(product, false, &Cut::default()).fired;
+    let inputs: Vec<usize> = (0..case.plan.arrivals.len()).collect();
+    let mut violation = violation.clone();
+    let (faults, inputs) =
+        smallest(faults, inputs, |faults, inputs| match case.check_cut(product, &cut_of(faults, inputs)) {
+            Err(other) if other.oracle == violation.oracle => {
+                violation = other;
+                true
+            }
+            _ => false,
+        });
+    Shrunk { cut: cut_of(&faults, &inputs), violation, faults: faults.len(), inputs: inputs.len() }
 }
 
-fn cut_of(faults: &[Fired], inputs: &[usize]) -> Cut {
+pub fn cut_of(faults: &[Fired], inputs: &[usize]) -> Cut {
     let only_faults = Some(faults.iter().copied().collect::<BTreeSet<_>>());
     let only_inputs = Some(inputs.iter().copied().collect::<BTreeSet<_>>());
     Cut { only_faults, only_inputs, trace: false }
 }
 
-impl Search<'_> {
-    /// Leaves out pieces, halves first, single ones last.
-    fn fewest<T: Clone>(&mut self, mut items: Vec<T>, cut: impl Fn(&[T]) -> Cut) -> Vec<T> {
-        let mut piece = items.len().max(1);
-        loop {
-            let mut at = 0;
-            while at < items.len() && self.tries < TRIES_MAX {
-                let mut fewer = items.clone();
-                fewer.drain(at..(at + piece).min(items.len()));
-                if self.still_fails(&cut(&fewer)) { items = fewer } else { at += piece }
-            }
-            if piece == 1 || self.tries >= TRIES_MAX {
-                return items;
-            }
-            piece = piece.div_ceil(2);
+/// The fewest of both that still fail.
+pub fn smallest<F: Clone, I: Clone>(
+    mut faults: Vec<F>,
+    mut inputs: Vec<I>,
+    mut fails: impl FnMut(&[F], &[I]) -> bool,
+) -> (Vec<F>, Vec<I>) {
+    let mut tries = 0;
+    loop {
+        let before = (faults.len(), inputs.len());
+        inputs = fewest(inputs, &mut tries, |kept| fails(&faults, kept));
+        faults = fewest(faults, &mut tries, |kept| fails(kept, &inputs));
+        if (faults.len(), inputs.len()) == before || tries >= TRIES_MAX {
+            return (faults, inputs);
         }
     }
+}
 
-    /// A smaller run counts only where the same oracle breaks, and where its calm run is sound.
-    fn still_fails(&mut self, cut: &Cut) -> bool {
-        self.tries += 1;
-        match self.case.check_cut(self.product, cut) {
-            Err(violation) if violation.oracle == self.violation.oracle => {
-                self.violation = violation;
-                true
-            }
-            _ => false,
+/// Leaves out pieces, all at first, then halves, single ones last.
+fn fewest<T: Clone>(mut items: Vec<T>, tries: &mut u32, mut fails: impl FnMut(&[T]) -> bool) -> Vec<T> {
+    let mut piece = items.len().max(1);
+    loop {
+        let mut at = 0;
+        while at < items.len() && *tries < TRIES_MAX {
+            let mut fewer = items.clone();
+            fewer.drain(at..(at + piece).min(items.len()));
+            *tries += 1;
+            if fails(&fewer) { items = fewer } else { at += piece }
         }
+        if piece == 1 || *tries >= TRIES_MAX {
+            return items;
+        }
+        piece = piece.div_ceil(2);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_does_not_matter_is_left_out() {
+        let fails = |faults: &[u8], inputs: &[usize]| {
+            faults.contains(&5) && faults.contains(&40) && inputs.contains(&3) && inputs.contains(&17)
+        };
+        let (faults, inputs) = smallest((0..60).collect(), (0..30).collect(), fails);
+        assert_eq!((faults, inputs), (vec![5, 40], vec![3, 17]));
+    }
+
+    /// One input was needed only while a fault was there: the search goes round again.
+    #[test]
+    fn a_fault_that_goes_takes_its_input_along() {
+        let fails =
+            |faults: &[u8], inputs: &[usize]| inputs.contains(&1) && (!faults.contains(&0) || inputs.len() == 9);
+        let (faults, inputs) = smallest(vec![0, 1], (0..9).collect(), fails);
+        assert_eq!((faults, inputs), (vec![], vec![1]));
+    }
+
+    #[test]
+    fn nothing_needed_leaves_nothing_and_the_tries_are_bounded() {
+        let (faults, inputs) = smallest(vec![1], vec![1, 2], |_: &[u8], _: &[u8]| true);
+        assert!(faults.is_empty() && inputs.is_empty());
+        let mut runs = 0;
+        let all: Vec<u32> = (0..5_000).collect();
+        let (_, kept) = smallest(Vec::<u8>::new(), all, |_, _| {
+            runs += 1;
+            false
+        });
+        assert_eq!((kept.len(), runs), (5_000, TRIES_MAX));
     }
 }

@@ -134,3 +134,64 @@ impl Drop for Turn<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(ms: i64) -> Timestamp {
+        Timestamp::from_millis(ms)
+    }
+    /// Polls once, as `task`.
+    fn poll(turns: &Turns, task: TaskId, turn: &mut Turn<'_>) -> bool {
+        turns.run(task);
+        Pin::new(turn).poll(&mut Context::from_waker(Waker::noop())).is_ready()
+    }
+
+    #[test]
+    fn a_turn_is_had_once_it_is_given_out() {
+        let turns = Turns::default();
+        let (mut a, mut b) = (turns.turn(at(0), false), turns.turn(at(0), false));
+        assert_eq!(turns.ready(at(0)), 0, "nothing is asked for before the first poll");
+        assert!(!poll(&turns, 1, &mut a) && !poll(&turns, 2, &mut b));
+        assert_eq!((turns.ready(at(0)), turns.grant(at(0), 1)), (2, Some(2)));
+        assert!(!poll(&turns, 1, &mut a) && poll(&turns, 2, &mut b));
+        assert!(turns.waits(1) && !turns.waits(2));
+        assert_eq!(turns.grant(at(0), 1), None);
+    }
+
+    #[test]
+    fn a_turn_that_is_dropped_was_never_asked_for() {
+        let turns = Turns::default();
+        let (mut a, mut b) = (turns.turn(at(0), false), turns.turn(at(0), false));
+        assert!(!poll(&turns, 1, &mut a) && !poll(&turns, 2, &mut b));
+        drop(a);
+        assert!((turns.ready(at(0)), turns.waits(1)) == (1, false));
+        assert_eq!(turns.grant(at(0), 0), Some(2));
+        drop(b);
+        assert!(turns.locked().granted.is_empty(), "given out, and dropped before it was had");
+    }
+
+    #[test]
+    fn a_late_turn_is_not_ready_before_its_time() {
+        let turns = Turns::default();
+        let mut late = turns.turn(at(5), false);
+        assert!(!poll(&turns, 1, &mut late));
+        assert_eq!((turns.ready(at(4)), turns.next(at(4)), turns.ready(at(5))), (0, Some(at(5)), 1));
+        assert_eq!(turns.wake(at(9)), None, "it does not sleep");
+    }
+
+    #[test]
+    fn sleepers_wake_in_their_order() {
+        let turns = Turns::default();
+        let mut all: Vec<_> = [30, 10, 20, 10].map(|ms| turns.turn(at(ms), true)).into_iter().collect();
+        for (task, turn) in (1..).zip(&mut all) {
+            assert!(!poll(&turns, task, turn));
+        }
+        assert_eq!(turns.ready(at(99)), 0, "who sleeps waits for the clock alone");
+        assert_eq!(turns.wake(at(9)), None);
+        let woken: Vec<_> = std::iter::from_fn(|| turns.wake(at(25))).collect();
+        assert_eq!(woken, [(2, at(10)), (4, at(10)), (3, at(20))]);
+        assert_eq!(turns.next(at(25)), Some(at(30)));
+    }
+}
