@@ -41,7 +41,8 @@ impl Driver<'_> {
         let delay = delay.or_else(|| chance.draw(Fault::LongDelay, about).map(|drawn| drawn % 600_000));
         if let Some(ms) = delay {
             self.shared.say(|| format!("{} comes {ms} ms late", ready.message.id));
-            self.shared.broker().delay(ready.sequence, now.plus_millis(ms as i64));
+            let until = now.plus_millis(ms as i64).min(self.heal_at);
+            self.shared.broker().delay(ready.sequence, until);
         }
     }
 

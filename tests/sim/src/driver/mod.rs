@@ -46,6 +46,16 @@ pub struct Violation {
     pub turn: u64,
 }
 
+/// What is a run's own, beside its plan.
+pub struct Course<'c> {
+    /// Arrivals by their index, where not all come.
+    pub inputs: Option<&'c BTreeSet<usize>>,
+    /// By which turns and messages are chosen.
+    pub order: Rng,
+    /// Faults are over from here on.
+    pub heal_at: Timestamp,
+}
+
 /// A timer function of the catalogue.
 struct TimerFunction {
     function: &'static str,
@@ -103,11 +113,10 @@ impl<'r> Driver<'r> {
         documents: Arc<dyn Documents>,
         cast: &'r Cast,
         plan: Arc<Plan>,
-        inputs: Option<&BTreeSet<usize>>,
-        order: Rng,
         oracles: Vec<Box<dyn Oracle>>,
-        heal_at: Timestamp,
+        course: Course<'_>,
     ) -> Self {
+        let Course { inputs, order, heal_at } = course;
         let shared = world.shared.clone();
         let timers = rest::timers(&world, cast.start);
         let functions = deliver::listeners(&world);
@@ -141,11 +150,11 @@ impl<'r> Driver<'r> {
         }
     }
 
-    /// From the first arrival to rest.
     pub fn turns(&self) -> u64 {
         self.turn
     }
 
+    /// From the first arrival to rest.
     pub fn run(&mut self) -> Result<Outcome, Violation> {
         let rest = self.heal_at.plus_millis(self.cast.rest.millis_since(self.cast.end));
         loop {
