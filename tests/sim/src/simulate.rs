@@ -139,7 +139,7 @@ fn cast(seed: u64) -> Cast {
     let mut rng = Rng::new(seed, "cast");
     let names: &[&str] = if rng.hit(0.4) { &["acme"] } else { &["acme", "globex"] };
     let start = Timestamp::from_millis(BASE_MS + rng.between(50, 59) * MINUTE_MS + rng.between(0, 59_999));
-    let (busy, quiet) = if rng.hit(0.2) { (rng.between(7, 11), rng.between(7, 12)) } else { (rng.between(3, 6), 5) };
+    let (busy, quiet) = if rng.hit(0.1) { (rng.between(6, 11), rng.between(6, 12)) } else { (rng.between(2, 4), 4) };
     let end = start.plus_millis(busy * MINUTE_MS);
     Cast {
         tenants: names.iter().filter_map(|n| TenantId::parse(*n).ok()).collect(),

@@ -29,6 +29,9 @@ impl Driver<'_> {
             return Err(self.violation(oracle, what));
         }
         let (applied, published) = self.shared.journal.news();
+        if applied.is_empty() && published.is_empty() {
+            return Ok(());
+        }
         self.commits += applied.len();
         let turn = self.turn;
         for oracle in &mut self.oracles {
