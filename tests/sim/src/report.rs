@@ -28,10 +28,11 @@ pub fn failure(seed: u64, violation: &Violation, wishes: &Wishes) -> String {
 pub fn small(case: &Case, product: &Product, violation: &Violation) -> String {
     let calm = violation.oracle.starts_with("calm");
     let Shrunk { cut, violation, faults, inputs } = shrink(case, product, violation);
+    let s = if faults == 1 { "" } else { "s" };
     let mut out = String::new();
     let _ = match calm {
         true => writeln!(out, "the calm run fails by itself; with {inputs} of {} inputs:", case.plan.arrivals.len()),
-        false => writeln!(out, "with {inputs} of {} inputs and {faults} faults:", case.plan.arrivals.len()),
+        false => writeln!(out, "with {inputs} of {} inputs and {faults} fault{s}:", case.plan.arrivals.len()),
     };
     for (n, arrival) in case.plan.arrivals.iter().enumerate() {
         if cut.only_inputs.as_ref().is_some_and(|kept| kept.contains(&n)) {
