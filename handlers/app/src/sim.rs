@@ -92,7 +92,7 @@ fn one(product: &Product, seed: u64, wishes: &Wishes, trace: bool) -> Result<Exi
                 say(&format!("the disturbed run:\n{}", report::TRACE_HEAD));
                 ran.trace.iter().for_each(|line| say(line));
             }
-            say(&format!("every oracle holds over {turns} turns of the calm and the disturbed run"));
+            say(&format!("every oracle holds over {turns} turns"));
             Ok(ExitCode::SUCCESS)
         }
         Err(violation) => {
