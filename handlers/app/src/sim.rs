@@ -5,6 +5,7 @@ use crate::{
     settings::WorkerSettings,
     workers::{self, Otlp},
 };
+use opsloop_observability::incident_analysis::{IncidentPolicies, IncidentPolicy, incident::SourceKind, policy::GroupBy};
 use opsloop_sim::{
     campaign::{self, Tally},
     faults::{Fault, Rates},
@@ -65,10 +66,20 @@ fn faults() -> String {
     )
 }
 
-/// The production code that is simulated.
+/// The production code that is simulated, with everything on that a tenant may turn on.
 pub fn product() -> Result<Product, String> {
     let settings = WorkerSettings { metric_buckets: METRIC_BUCKETS, ..WorkerSettings::default() };
-    Product::new(workers::catalogue(&settings), Arc::new(Otlp))
+    Product::new(workers::catalogue_with(&settings, policies()), Arc::new(Otlp))
+}
+
+/// Every source opens incidents; the tenants differ in how incidents are grouped and how they end.
+fn policies() -> IncidentPolicies {
+    let sources = vec![SourceKind::Cost, SourceKind::Drift, SourceKind::Deployment, SourceKind::Secret];
+    let default = IncidentPolicy { sources, ..IncidentPolicy::default() };
+    let hasty = IncidentPolicy { auto_resolve: true, confirm_ms: 120_000, ..default.clone() };
+    let coarse = IncidentPolicy { auto_mitigate: false, group_by: vec![GroupBy::ProjectId], ..default.clone() };
+    let tenants = [("acme", hasty), ("globex", coarse)].map(|(name, policy)| (name.to_owned(), policy));
+    IncidentPolicies { default, tenants: tenants.into() }
 }
 
 pub fn run(options: &Options) -> Result<ExitCode, Box<dyn Error>> {
@@ -86,13 +97,13 @@ fn one(product: &Product, seed: u64, wishes: &Wishes, trace: bool) -> Result<Exi
     let inputs = case.plan.arrivals.len();
     say(&format!("seed {seed}: {inputs} inputs, faults {}", rates.as_deref().unwrap_or("none")));
     match campaign::check(product, seed, wishes) {
-        Ok(turns) => {
+        Ok(passed) => {
             if trace {
                 let ran = case.run(product, false, &Cut { trace: true, ..Cut::default() });
                 say(&format!("the disturbed run:\n{}", report::TRACE_HEAD));
                 ran.trace.iter().for_each(|line| say(line));
             }
-            say(&format!("every oracle holds over {turns} turns"));
+            say(&format!("every oracle holds over {} turns", passed.turns));
             Ok(ExitCode::SUCCESS)
         }
         Err(violation) => {
@@ -114,10 +125,11 @@ fn many(product: &Product, options: &Options, wishes: &Wishes) -> Result<ExitCod
             say(&format!("{done} seeds, {:.0} a minute", a_minute(done, began.elapsed())));
         }
     };
-    let Tally { seeds, turns, failures } = campaign::run(product, range, wishes, threads, told);
+    let Tally { seeds, turns, fired, failures } = campaign::run(product, range, wishes, threads, told);
     for failure in &failures {
         say(&report::failure(failure.seed, &failure.violation, wishes));
     }
+    say(&format!("what went wrong, and how often:\n{fired}"));
     let took = began.elapsed();
     let (rate, seconds) = (a_minute(seeds, took), took.as_secs_f64());
     say(&format!(

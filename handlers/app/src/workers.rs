@@ -19,6 +19,11 @@ use opsloop_shell::{
 };
 
 pub fn catalogue(settings: &WorkerSettings) -> Catalogue {
+    catalogue_with(settings, IncidentPolicies::default())
+}
+
+/// The same where tenants decide about incidents for themselves.
+pub fn catalogue_with(settings: &WorkerSettings, incidents: IncidentPolicies) -> Catalogue {
     let buckets = settings.metric_buckets;
     let feedback = FeedbackPolicy { signal_items: settings.signal_items };
     Catalogue::default()
@@ -33,7 +38,7 @@ pub fn catalogue(settings: &WorkerSettings) -> Catalogue {
         .endpoints(alert_evaluation::endpoints())
         .worker(SloEvaluation { buckets })
         .endpoints(slo_evaluation::endpoints())
-        .worker(IncidentAnalysisWorker::new(IncidentPolicies::default()))
+        .worker(IncidentAnalysisWorker::new(incidents))
         .endpoints(incident_analysis::endpoints())
         .worker(FeedbackCreationWorker { policies: FeedbackPolicies { default: feedback, ..Default::default() } })
         .endpoints(feedback_creation::endpoints())

@@ -2,7 +2,8 @@
 
 use crate::{
     driver::Violation,
-    simulate::{Case, Wishes},
+    faults::Counts,
+    simulate::{Case, Passed, Wishes},
     world::Product,
 };
 use std::{
@@ -27,6 +28,8 @@ pub struct Failure {
 pub struct Tally {
     pub seeds: u64,
     pub turns: u64,
+    /// What went wrong in the runs that passed: a swarm that is alive has every fault.
+    pub fired: Counts,
     pub failures: Vec<Failure>,
 }
 
@@ -49,7 +52,10 @@ pub fn run(product: &Product, seeds: Range<u64>, wishes: &Wishes, threads: usize
                     let mut tally = tally.lock().unwrap_or_else(PoisonError::into_inner);
                     tally.seeds += 1;
                     match checked {
-                        Ok(turns) => tally.turns += turns,
+                        Ok(passed) => {
+                            tally.turns += passed.turns;
+                            tally.fired.add(&passed.fired);
+                        }
                         Err(violation) => tally.failures.push(Failure { seed, violation }),
                     }
                     enough.store(tally.failures.len() >= FAILURES_MAX, Relaxed);
@@ -65,7 +71,7 @@ pub fn run(product: &Product, seeds: Range<u64>, wishes: &Wishes, threads: usize
 }
 
 /// One seed. A panic of the code under test is a finding like any other.
-pub fn check(product: &Product, seed: u64, wishes: &Wishes) -> Result<u64, Violation> {
+pub fn check(product: &Product, seed: u64, wishes: &Wishes) -> Result<Passed, Violation> {
     let checked = catch_unwind(AssertUnwindSafe(|| Case::new(seed, wishes).check(product)));
     checked.unwrap_or_else(|panic| {
         let text = panic.downcast_ref::<String>().map(String::as_str).or(panic.downcast_ref::<&str>().copied());

@@ -172,6 +172,30 @@ struct State {
     harmed: BTreeMap<u64, u32>,
     opportunities: BTreeMap<(Fault, u64), u32>,
     fired: Vec<Fired>,
+    counts: Counts,
+}
+
+/// How often each fault has occurred.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Counts([u64; Fault::ALL.len()]);
+impl Default for Counts {
+    fn default() -> Self {
+        Self([0; Fault::ALL.len()])
+    }
+}
+impl Counts {
+    pub fn add(&mut self, other: &Self) {
+        self.0.iter_mut().zip(other.0).for_each(|(all, more)| *all += more);
+    }
+    pub fn of(&self, fault: Fault) -> u64 {
+        self.0[fault as usize]
+    }
+}
+impl fmt::Display for Counts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let lines: Vec<_> = Fault::ALL.iter().map(|x| format!("  {:<20}{:>10}", x.name(), self.of(*x))).collect();
+        f.write_str(&lines.join("\n"))
+    }
 }
 
 /// Where more than the invariants is promised, nobody is harmed so often that he dies of it: five attempts, five
@@ -221,6 +245,7 @@ impl Chance {
         if !rng.hit(rate) || self.only.as_ref().is_some_and(|only| !only.contains(&fired)) {
             return None;
         }
+        state.counts.0[fault as usize] += 1;
         if fault != Fault::Reorder {
             state.fired.push(fired);
             *state.harmed.entry(victim).or_default() += 1;
@@ -231,6 +256,15 @@ impl Chance {
     /// From here on nothing goes wrong.
     pub fn heal(&self) {
         self.locked().healed = true;
+    }
+
+    /// One that is not decided here has occurred so often.
+    pub fn count(&self, fault: Fault, times: u64) {
+        self.locked().counts.0[fault as usize] += times;
+    }
+
+    pub fn counts(&self) -> Counts {
+        self.locked().counts.clone()
     }
 
     pub fn fired(&self) -> Vec<Fired> {

@@ -71,7 +71,9 @@ impl Shared {
     /// When this dependency is back, if it is away now.
     pub fn away(&self, dependency: Dependency) -> Option<Timestamp> {
         let now = self.time.now();
-        self.outages.iter().find(|o| o.of == dependency && o.from <= now && now < o.until).map(|o| o.until)
+        let away = self.outages.iter().find(|o| o.of == dependency && o.from <= now && now < o.until)?;
+        self.chance.count(Fault::Outage, 1);
+        Some(away.until)
     }
 
     /// One turn of whoever calls, later where calls are slow.

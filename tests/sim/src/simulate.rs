@@ -4,7 +4,7 @@ use crate::{
     broker::Broker,
     driver::{Course, Driver, Violation},
     durable::DurableStore,
-    faults::{Chance, Fault, Fired, Rates},
+    faults::{Chance, Counts, Fault, Fired, Rates},
     oracles::{
         self,
         differential::{self, Outcome, Sense},
@@ -44,8 +44,17 @@ pub struct Ran {
     /// What it came to, where it came to rest.
     pub outcome: Option<Outcome>,
     pub fired: Vec<Fired>,
+    pub counts: Counts,
     pub turns: u64,
     pub trace: Vec<String>,
+}
+
+/// Both runs of a seed kept their promises.
+#[derive(Clone, Debug, Default)]
+pub struct Passed {
+    pub turns: u64,
+    /// What went wrong in the disturbed one.
+    pub fired: Counts,
 }
 
 /// A seed with its plan, ready to be run as often as it takes.
@@ -80,15 +89,15 @@ impl Case {
     }
 
     /// The disturbed run, and what it has in common with the calm one, where more than the invariants is promised.
-    pub fn check(&self, product: &Product) -> Result<u64, Violation> {
+    pub fn check(&self, product: &Product) -> Result<Passed, Violation> {
         self.check_cut(product, &Cut::default())
     }
 
     /// The same with less of everything.
-    pub fn check_cut(&self, product: &Product, cut: &Cut) -> Result<u64, Violation> {
+    pub fn check_cut(&self, product: &Product, cut: &Cut) -> Result<Passed, Violation> {
         let disturbed = self.run(product, false, cut);
         if self.rates.sense() == Sense::InvariantsOnly {
-            return disturbed.verdict.map(|()| disturbed.turns);
+            return disturbed.verdict.map(|()| Passed { turns: disturbed.turns, fired: disturbed.counts });
         }
         let calm = self.run(product, true, cut);
         calm.verdict.map_err(|v| Violation { oracle: format!("calm: {}", v.oracle), ..v })?;
@@ -99,7 +108,7 @@ impl Case {
                 Violation { oracle, what, turn: 0 }
             })?;
         }
-        Ok(calm.turns + disturbed.turns)
+        Ok(Passed { turns: calm.turns + disturbed.turns, fired: disturbed.counts })
     }
 
     fn store(&self, time: Arc<Time>) -> Arc<dyn Documents> {
@@ -130,7 +139,9 @@ impl Case {
             Ok(outcome) => (Ok(()), Some(outcome)),
             Err(violation) => (Err(violation), None),
         };
-        Ran { verdict, outcome, fired: shared.chance.fired(), turns: driver.turns(), trace: shared.trace() }
+        let chance = &shared.chance;
+        let (fired, counts) = (chance.fired(), chance.counts());
+        Ran { verdict, outcome, fired, counts, turns: driver.turns(), trace: shared.trace() }
     }
 }
 

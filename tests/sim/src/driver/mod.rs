@@ -319,6 +319,7 @@ impl<'r> Driver<'r> {
         }
         let any = self.order.hit(self.shared.chance.rates().of(Fault::Reorder));
         let chosen = if any { self.order.below(all as u64) as usize } else { 0 };
+        self.shared.chance.count(Fault::Reorder, u64::from(chosen > 0));
         self.turn += 1;
         self.shared.journal.set_turn(self.turn);
         if chosen < turns {
