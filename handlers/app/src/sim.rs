@@ -5,7 +5,9 @@ use crate::{
     settings::WorkerSettings,
     workers::{self, Otlp},
 };
-use opsloop_observability::incident_analysis::{IncidentPolicies, IncidentPolicy, incident::SourceKind, policy::GroupBy};
+use opsloop_observability::incident_analysis::{
+    IncidentPolicies, IncidentPolicy, incident::SourceKind, policy::GroupBy,
+};
 use opsloop_sim::{
     campaign::{self, Tally},
     faults::{Fault, Rates},

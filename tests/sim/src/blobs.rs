@@ -7,6 +7,11 @@ use std::collections::BTreeMap;
 /// As the embedded store's: a payload reference looks the same in both.
 const SCHEME: &str = "opsloop-blob:";
 
+/// Of the object of this name.
+pub fn uri(name: &str) -> String {
+    format!("{SCHEME}{name}")
+}
+
 #[derive(Clone, Default)]
 pub struct Blobs {
     objects: BTreeMap<String, (Bytes, Timestamp)>,
@@ -21,7 +26,7 @@ impl Blobs {
             Some((_, until)) => *until = expires.max(*until),
             None => drop(self.objects.insert(name.to_owned(), (bytes, expires))),
         }
-        format!("{SCHEME}{name}")
+        uri(name)
     }
 
     /// `None`: there is no such object, or no longer.

@@ -1,6 +1,7 @@
 //! What may go wrong, how often, and what is still promised when it does.
 
 use crate::{oracles::differential::Sense, rng::Rng};
+use opsloop_kernel::{Stream, TenantId};
 use std::{
     collections::{BTreeMap, BTreeSet},
     fmt,
@@ -78,6 +79,12 @@ faults! {
     ClockStep "clock-step" 0.01 InvariantsOnly,
     /// everything that is dead is replayed in the middle
     Replay "replay" 0.02 InvariantsOnly,
+    /// the broker takes a message never (a copy: not now)
+    Rejected "rejected" 0.02 InvariantsOnly,
+    /// a call takes up to six minutes: locks are lost, ticks overlap the next ones
+    Hang "hang" 0.005 InvariantsOnly,
+    /// some streams cannot be reached until all is healed
+    StuckUnit "stuck-unit" 0.1 InvariantsOnly,
     /// messages are harmed until they die
     Poison "poison" 0.1 InvariantsOnly,
 }
@@ -87,6 +94,9 @@ impl fmt::Display for Fault {
         f.write_str(self.name())
     }
 }
+
+/// They repeat or mix what happens, and hinder nothing.
+const HARMLESS: [Fault; 5] = [Fault::Duplicate, Fault::Reorder, Fault::LostAck, Fault::DoubleTick, Fault::Resent];
 
 /// The rates of one run.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -105,7 +115,18 @@ impl Rates {
                 rates.insert(*fault, (fault.most() * share * 10_000.0).round() / 10_000.0);
             }
         }
-        Self(rates)
+        let mut rates = Self(rates);
+        if rates.of(Fault::StuckUnit) > 0.0 && rng.hit(0.5) {
+            rates.0.retain(|fault, _| *fault == Fault::StuckUnit || HARMLESS.contains(fault));
+        }
+        rates
+    }
+
+    /// Beside streams that fail nothing keeps the others from what is due.
+    pub fn must_not_starve(&self) -> bool {
+        let on = |fault: &Fault| self.of(*fault) > 0.0;
+        let others = |fault: &&Fault| **fault != Fault::StuckUnit && !HARMLESS.contains(*fault);
+        on(&Fault::StuckUnit) && !Fault::ALL.iter().filter(others).any(on)
     }
 
     /// `NAME=RATE,…`
@@ -251,6 +272,28 @@ impl Chance {
             *state.harmed.entry(victim).or_default() += 1;
         }
         Some(rng.next())
+    }
+
+    /// Whether it occurs to this subject: the same answer whoever asks and however often, also when all else is healed.
+    pub fn dooms(&self, fault: Fault, subject: u64) -> bool {
+        let fired = Fired { fault, subject, nth: 0 };
+        let mut rng = Rng::new(self.seed ^ subject.rotate_left(17), fault.name());
+        if !rng.hit(self.rates.of(fault)) || self.only.as_ref().is_some_and(|only| !only.contains(&fired)) {
+            return false;
+        }
+        let mut state = self.locked();
+        if !state.fired.contains(&fired) {
+            state.counts.0[fault as usize] += 1;
+            state.fired.push(fired);
+        }
+        true
+    }
+
+    /// Whether this stream cannot be reached now.
+    pub fn is_stuck(&self, tenant: &TenantId, stream: &Stream) -> bool {
+        self.rates.of(Fault::StuckUnit) > 0.0
+            && !self.locked().healed
+            && self.dooms(Fault::StuckUnit, subject([tenant.as_str(), &stream.name]))
     }
 
     /// From here on nothing goes wrong.

@@ -2,7 +2,9 @@
 //! the disturbed run of a seed get the same plan.
 
 use bytes::Bytes;
-use opsloop_kernel::{Destination, Envelope, TelemetrySignal, TenantId, Timestamp, http::Method};
+use opsloop_kernel::{
+    Destination, Envelope, EventId, TelemetrySignal, TenantId, Timestamp, envelope::PayloadRef, http::Method,
+};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -21,6 +23,8 @@ pub struct Cast {
     /// Faults end at `end`; the run goes on in peace until here.
     pub rest: Timestamp,
     pub metric_buckets: u16,
+    /// Instants long after that, at which old messages come once more.
+    pub later: Vec<Timestamp>,
 }
 
 /// Something that somebody sends. The sender repeats it until it is accepted or refused for good.
@@ -59,6 +63,10 @@ pub struct Plan {
     pub totals: BTreeMap<(TenantId, String), f64>,
     /// Per tenant and trace the span ids that were sent.
     pub spans: BTreeMap<(TenantId, String), BTreeSet<String>>,
+    /// Events that are sent with a reference in place of their payload.
+    pub claims: BTreeMap<EventId, PayloadRef>,
+    /// What is in the object store from the beginning, by name.
+    pub blobs: Vec<(String, Bytes)>,
     /// Tenants whose operators resolve incidents while clears are on their way: which clears a log tells, and whether a
     /// trigger is told once more, is a matter of order there (SPEC 13.1(7)).
     pub contested: BTreeSet<TenantId>,

@@ -8,8 +8,8 @@ use crate::{
 use bytes::Bytes;
 use opsloop_embedded::store::{Dumped, MemoryStore};
 use opsloop_kernel::{
-    Blobs, BoxFuture, Commit, Committed, Directory, DocId, ETag, Fault, Listing, Message, Order, Outcome, Page,
-    Publisher, Store, Stored, Stream, TenantId, Timestamp,
+    Blobs, BoxFuture, Commit, Committed, Destination, Directory, DocId, ETag, Fault, Listing, Message, Order, Outcome,
+    Page, Publisher, Store, Stored, Stream, TenantId, Timestamp,
     document::What,
     message::{DeadLetter, property},
     ports::{Backlog, DeadLetters, DueList, Within},
@@ -63,6 +63,16 @@ impl SimStore {
         Ok(())
     }
 
+    /// The same of a call for a stream.
+    async fn call_for(&self, about: u64, tenant: &TenantId, stream: &Stream) -> Result<(), Fault> {
+        self.call(about).await?;
+        if self.shared.chance.is_stuck(tenant, stream) {
+            self.shared.say(|| format!("  {} of {tenant} cannot be reached", stream.name));
+            return Err(Fault::Unavailable { dependency: Fault::STORE });
+        }
+        Ok(())
+    }
+
     async fn apply(&self, commit: &Commit) -> Result<Committed, Fault> {
         let committed = self.inner.commit(commit).await?;
         self.shared.journal.committed(commit, &committed, self.shared.time.now());
@@ -87,7 +97,7 @@ impl Store for SimStore {
         id: &'a DocId,
     ) -> BoxFuture<'a, Result<Option<Stored>, Fault>> {
         Box::pin(async move {
-            self.call(subject(["get", tenant.as_str(), &stream.name, &id.0])).await?;
+            self.call_for(subject(["get", tenant.as_str(), &stream.name, &id.0]), tenant, stream).await?;
             self.shared.say(|| format!("  get {tenant} {} {id}", stream.name));
             self.inner.get(tenant, stream, id).await
         })
@@ -103,7 +113,7 @@ impl Store for SimStore {
         order: Order,
     ) -> BoxFuture<'a, Result<Listing, Fault>> {
         Box::pin(async move {
-            self.call(subject(["list", tenant.as_str(), &stream.name, from])).await?;
+            self.call_for(subject(["list", tenant.as_str(), &stream.name, from]), tenant, stream).await?;
             self.shared.say(|| format!("  list {tenant} {} from {from}", stream.name));
             self.inner.list(tenant, stream, from, until, page, order).await
         })
@@ -114,7 +124,7 @@ impl Store for SimStore {
             let first = commit.marker.as_ref().map(|m| &m.id).or(commit.writes.first().map(|w| w.id()));
             let id = first.map_or("", |id| id.0.as_str());
             let about = subject(["commit", commit.tenant.as_str(), &commit.stream.name, id]);
-            self.call(about).await?;
+            self.call_for(about, &commit.tenant, &commit.stream).await?;
             let chance = &self.shared.chance;
             if chance.hits(Harm::Raced, about) {
                 self.shared.say(|| "  another replica was faster".into());
@@ -142,7 +152,7 @@ impl Store for SimStore {
     ) -> BoxFuture<'a, Result<(), Fault>> {
         Box::pin(async move {
             let about = subject(["paid", tenant.as_str(), &stream.name, &id.0]);
-            self.call(about).await?;
+            self.call_for(about, tenant, stream).await?;
             if self.shared.chance.hits(Harm::RelayDies, about) {
                 self.shared.say(|| format!("  {id} is published and not deleted"));
                 return Err(Fault::Unavailable { dependency: Fault::STORE });
@@ -174,8 +184,9 @@ impl Directory for SimStore {
 
 pub struct Bus(pub Arc<Shared>);
 
-impl Publisher for Bus {
-    fn publish<'a>(&'a self, messages: &'a [Message]) -> BoxFuture<'a, Result<Vec<Outcome>, Fault>> {
+impl Bus {
+    /// `ours`: by a relay or a handler, so that the broker may take one of them never.
+    pub fn send<'a>(&'a self, messages: &'a [Message], ours: bool) -> BoxFuture<'a, Result<Vec<Outcome>, Fault>> {
         Box::pin(async move {
             let shared = &self.0;
             let about = subject(["publish", messages.first().map_or("", |m| m.id.as_str())]);
@@ -194,7 +205,11 @@ impl Publisher for Bus {
                 }
                 false => messages,
             };
-            let outcomes = shared.broker().publish(sent, now);
+            let outcomes = sent.iter().map(|one| match ours && is_rejected(shared, one) {
+                true => Outcome::Rejected { why: "the broker takes it never".into() },
+                false => shared.broker().publish(std::slice::from_ref(one), now).remove(0),
+            });
+            let outcomes: Vec<Outcome> = outcomes.collect();
             for (message, outcome) in messages.iter().zip(&outcomes) {
                 shared.say(|| format!("  publish {} {:?}", name(message), outcome));
                 if *outcome == Outcome::Accepted {
@@ -207,6 +222,21 @@ impl Publisher for Bus {
             }
             Ok(outcomes)
         })
+    }
+}
+
+impl Publisher for Bus {
+    fn publish<'a>(&'a self, messages: &'a [Message]) -> BoxFuture<'a, Result<Vec<Outcome>, Fault>> {
+        self.send(messages, true)
+    }
+}
+
+/// An event whatever happens; a copy now. Telemetry and pages have other ways.
+fn is_rejected(shared: &Shared, message: &Message) -> bool {
+    let about = subject(["rejected", &message.id]);
+    match message.properties.contains_key(property::HOP) {
+        true => shared.chance.hits(Harm::Rejected, about),
+        false => message.to == Destination::Topic && shared.chance.dooms(Harm::Rejected, about),
     }
 }
 

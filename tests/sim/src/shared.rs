@@ -11,6 +11,9 @@ use crate::{
 use opsloop_kernel::Timestamp;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+/// Longer than a lock holds.
+const HANG_MS: u64 = 360_000;
+
 pub struct Shared {
     pub time: Arc<Time>,
     pub turns: Arc<Turns>,
@@ -79,8 +82,9 @@ impl Shared {
     /// One turn of whoever calls, later where calls are slow.
     pub async fn turn(&self, subject: u64) {
         let now = self.time.now();
-        let late = self.chance.draw(Fault::SlowCall, subject).map_or(0, |drawn| (drawn % 10_000) as i64);
-        self.turns.turn(now.plus_millis(late), false).await;
+        let slow = self.chance.draw(Fault::SlowCall, subject).map(|drawn| drawn % 10_000);
+        let late = slow.or_else(|| self.chance.draw(Fault::Hang, subject).map(|drawn| drawn % HANG_MS));
+        self.turns.turn(now.plus_millis(late.unwrap_or(0) as i64), false).await;
     }
 
     /// A line of the trace, where there is one.

@@ -84,6 +84,7 @@ impl Case {
         for part in workers::PARTS.iter().filter(|p| wanted(p.family)) {
             (part.generate)(&mut Rng::new(seed, part.worker), &cast, &mut plan);
         }
+        workers::claims(&mut Rng::new(seed, "claims"), &cast, &mut plan);
         workers::hostile(&mut Rng::new(seed, "hostile"), &cast, &mut plan);
         Self { seed, rates, cast, plan, durable: wishes.durable }
     }
@@ -130,6 +131,9 @@ impl Case {
         let store = self.store(time.clone());
         let shared = Arc::new(Shared::new(time, chance, Broker::new(&product.topology), at_once, outages, cut.trace));
         let plan = Arc::new(self.plan.clone());
+        for (name, bytes) in &plan.blobs {
+            shared.blobs().put(name, bytes.clone(), Timestamp::MAX);
+        }
         let world = Arc::new(World::new(product, plan.clone(), store.clone(), shared.clone()));
         let invariants = workers::PARTS.iter().flat_map(|p| (p.invariants)());
         let oracles = oracles::all(&self.cast, &plan).into_iter().chain(invariants).collect();
@@ -152,6 +156,7 @@ fn cast(seed: u64) -> Cast {
     let start = Timestamp::from_millis(BASE_MS + rng.between(50, 59) * MINUTE_MS + rng.between(0, 59_999));
     let (busy, quiet) = if rng.hit(0.1) { (rng.between(6, 11), rng.between(6, 12)) } else { (rng.between(2, 4), 4) };
     let end = start.plus_millis(busy * MINUTE_MS);
+    let days = |days| end.plus_millis(days * 24 * 60 * MINUTE_MS);
     Cast {
         tenants: names.iter().filter_map(|n| TenantId::parse(*n).ok()).collect(),
         twins: rng.hit(0.25),
@@ -161,6 +166,7 @@ fn cast(seed: u64) -> Cast {
         end,
         rest: end.plus_millis(quiet * MINUTE_MS),
         metric_buckets: METRIC_BUCKETS,
+        later: if rng.hit(0.025) { vec![days(rng.between(4, 29)), days(31)] } else { vec![] },
     }
 }
 

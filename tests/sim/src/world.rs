@@ -5,12 +5,11 @@ use crate::{
     ports::{Bus, Documents, Objects, SimStore},
     shared::Shared,
     time::HandlersClock,
+    workers::claims::by_reference,
 };
 use http::{HeaderMap, HeaderValue, header::CONTENT_TYPE};
 use opsloop_embedded::broker::Topology;
-use opsloop_kernel::{
-    Body, BoxFuture, Delivered, Destination, Message, Outcome, TenantId, Timestamp, ports::Publisher,
-};
+use opsloop_kernel::{Body, BoxFuture, Delivered, Destination, Envelope, Message, Outcome, TenantId, Timestamp};
 use opsloop_shell::{
     Catalogue, Jitter, Ports, Shell,
     access::Caller,
@@ -180,7 +179,9 @@ impl World {
                     _ => Posted::Refused(format!("{} {path} answered {status} {text}", method.name())),
                 }
             }
-            Offer::Event(envelope) => {
+            Offer::Event(event) => {
+                let claim = self.plan.claims.get(&event.event_id);
+                let envelope = &claim.map_or_else(|| Envelope::clone(event), |c| by_reference(event, c));
                 let message = Message {
                     id: envelope.event_id.to_string(),
                     to: Destination::Topic,
@@ -206,7 +207,7 @@ impl World {
     }
 
     async fn publish(&self, message: Message) -> Posted {
-        match Publisher::publish(&Bus(self.shared.clone()), &[message]).await.as_deref() {
+        match Bus(self.shared.clone()).send(&[message], false).await.as_deref() {
             Ok([Outcome::Accepted]) => Posted::Accepted,
             Ok([Outcome::Rejected { why }]) => Posted::Refused(why.clone()),
             _ => Posted::NotYet,

@@ -3,6 +3,7 @@
 //! The easily broken rule: where retries come at once (`Shared::at_once`), an instant is over only when nothing is left
 //! that could still be done in it, timers before arrivals; that is what makes two runs comparable (A24, A70).
 
+mod aeons;
 mod deliver;
 mod rest;
 
@@ -173,7 +174,8 @@ impl<'r> Driver<'r> {
             self.shared.time.advance_to(next);
         }
         self.shared.time.advance_to(rest);
-        self.at_rest()
+        let outcome = self.at_rest()?;
+        self.aeons().map(|()| outcome)
     }
 
     fn now(&self) -> Timestamp {
@@ -374,13 +376,6 @@ impl<'r> Driver<'r> {
             Doing::Post(n) => self.send_again(n),
             Doing::Tick | Doing::Sweep | Doing::Replay => {}
         }
-    }
-
-    fn send_again(&mut self, n: usize) {
-        let wait = if self.shared.at_once { 0 } else { SENDER_WAITS_MS };
-        let at = self.now().plus_millis(wait);
-        let place = self.arrivals.partition_point(|(other, _)| *other <= at);
-        self.arrivals.insert(place, (at, n));
     }
 
     fn finish(&mut self, victim: u64, doing: &Doing, done: Done) {

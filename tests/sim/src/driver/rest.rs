@@ -4,7 +4,10 @@ use super::{Doing, Driver, TimerFunction, Violation};
 use crate::{
     faults::{Fault, subject},
     journal::End,
-    oracles::differential::Outcome,
+    oracles::{
+        differential::Outcome,
+        starved::{self, nothing_starves},
+    },
     world::World,
 };
 use opsloop_kernel::{Source, TenantId, Timestamp, message::DeadLetter};
@@ -49,9 +52,17 @@ impl Driver<'_> {
     /// Faults are over: what died is replayed by an operator, what is owed is paid, and nothing new goes wrong.
     pub(super) fn heal(&mut self) {
         self.healed = true;
+        let chance = &self.shared.chance;
+        if chance.rates().must_not_starve()
+            && let Ok(documents) = self.documents.dump()
+            && let Err(what) = nothing_starves(&documents, self.now(), |t, s| chance.is_stuck(t, s))
+        {
+            self.broken = Some((starved::NAME, what));
+        }
         self.shared.say(|| "healed".into());
         self.shared.chance.heal();
         self.shared.time.put_handlers_off(0);
+        self.shared.turns.hasten(self.now());
         self.replay(false);
     }
 

@@ -31,6 +31,10 @@ fn a_fact_of_our_own_without_its_marker_is_lost_unless_it_is_stuck() {
     assert!(Ended::default().judged(&mut oracle).contains("AlertTriggered evt-"));
     let stuck = Document::new("stuck|1", "stuck", &json!({"messages": [{"id": alert().event_id}]}));
     let ended = Ended { documents: vec![dumped(stuck)], ..Ended::default() };
+    assert!(ended.judged(&mut oracle).contains("is stuck otherwise than owed"));
+    let messages = json!({"messages": [{"id": alert().event_id, "envelope": alert()}]});
+    let stuck = Document::new("stuck|1", "stuck", &messages);
+    let ended = Ended { documents: vec![dumped(stuck)], ..Ended::default() };
     assert_eq!(ended.judged(&mut oracle), "");
 }
 

@@ -1,6 +1,7 @@
 //! What must hold whatever happens (SPEC 13.1), each a check with a name. The workers' own invariants stand beside their
 //! generators in [`crate::workers`].
 
+pub mod aeons;
 pub mod bounded;
 pub mod causes;
 pub mod copies;
@@ -10,10 +11,11 @@ pub mod identity;
 pub mod lost;
 pub mod once;
 pub mod outbox;
-mod reading;
+pub(crate) mod reading;
 #[cfg(test)]
 mod rig;
 pub mod secrecy;
+pub mod starved;
 mod taken;
 pub mod tenants;
 
@@ -33,6 +35,7 @@ pub fn all(cast: &Cast, plan: &Plan) -> Vec<Box<dyn Oracle>> {
         Box::new(bounded::BoundedLoops::new(cast, plan)),
         Box::new(evidence::Evidence::default()),
         Box::new(secrecy::Secrecy::new(plan)),
+        Box::new(aeons::LongAgo::new(cast)),
         Box::new(outbox::OutboxEmpty),
         Box::new(lost::NothingLost::default()),
     ]

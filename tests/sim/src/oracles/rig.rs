@@ -36,6 +36,7 @@ pub fn cast() -> Cast {
         end: at("10:10:00"),
         rest: at("11:00:00"),
         metric_buckets: 1,
+        later: vec![],
     }
 }
 

@@ -41,6 +41,7 @@ pub fn cast() -> Cast {
         end: start.plus_millis(10 * 60_000),
         rest: start.plus_millis(20 * 60_000),
         metric_buckets: 4,
+        later: vec![],
     }
 }
 

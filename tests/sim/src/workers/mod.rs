@@ -6,6 +6,7 @@ pub mod alerts;
 #[cfg(test)]
 mod bed;
 pub mod check;
+pub mod claims;
 pub mod feedback;
 pub mod hostile;
 pub mod incidents;
@@ -22,6 +23,7 @@ pub mod slos;
 mod testing;
 pub mod traces;
 
+pub use claims::claims;
 pub use hostile::hostile;
 
 use crate::{

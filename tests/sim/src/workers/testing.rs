@@ -29,6 +29,7 @@ pub fn cast(twins: bool) -> Cast {
         end: start.plus_millis(600_000),
         rest: start.plus_millis(2_400_000),
         metric_buckets: 4,
+        later: vec![],
     }
 }
 

@@ -7,7 +7,7 @@ use super::{
 use crate::{plan::Cast, rng::Rng};
 use bytes::Bytes;
 use opsloop_kernel::{
-    Destination, TenantId,
+    Destination, Envelope, TenantId,
     envelope::{CAUSATION_DEPTH_MAX, ENVELOPE_BYTES_MAX},
     message::property,
 };
@@ -42,15 +42,22 @@ const FEEDBACK: &str = "FeedbackCreationWorker";
 const MONTH_MS: i64 = 31 * 24 * 3_600_000;
 
 /// A correct alert of `info`, which opens nothing: what is wrong with it comes after.
-fn correct(rng: &mut Rng, cast: &Cast, tenant: &TenantId) -> Value {
+pub fn alert(rng: &mut Rng, cast: &Cast, tenant: &TenantId) -> Envelope {
     let place = Place::draw(rng, cast);
     let payload = json!({
         "ruleId": "hostile", "ruleVersion": 1, "name": rng.hex(8), "fingerprint": "f00dfeed12345678", "severity": "info",
         "labels": {}, "annotations": {}, "value": 1.0, "activeAt": cast.start, "firedAt": cast.start,
         "windowStart": cast.start, "episodeId": cast.start.millis().to_string(), "repeat": false,
     });
-    let said = Said::new(kind::ALERT_TRIGGERED, place, cast.start, payload);
-    serde_json::to_value(envelope(tenant, &said)).unwrap_or(Value::Null)
+    envelope(tenant, &Said::new(kind::ALERT_TRIGGERED, place, cast.start, payload))
+}
+
+fn correct(rng: &mut Rng, cast: &Cast, tenant: &TenantId) -> Value {
+    serde_json::to_value(alert(rng, cast, tenant)).unwrap_or(Value::Null)
+}
+
+pub fn to_incidents(tenant: &str, body: impl Into<Bytes>, dies: Option<&'static str>) -> Hostile {
+    sent(INCIDENTS, tenant, body, dies)
 }
 
 /// To one worker alone, so that it dies once.

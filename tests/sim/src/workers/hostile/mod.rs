@@ -36,6 +36,14 @@ pub fn hostile(rng: &mut Rng, cast: &Cast, plan: &mut Plan) {
     }
 }
 
+pub use envelopes::alert;
+
+/// An event that must die of this reason in the one worker that it is sent to.
+pub fn to_incidents(rng: &mut Rng, tenant: &TenantId, body: Vec<u8>, dies: &'static str) -> Offer {
+    let Hostile { to, properties, body, dies } = envelopes::to_incidents(tenant.as_str(), body, Some(dies));
+    Offer::Hostile { to, id: format!("hostile-{}", rng.hex(16)), properties, body, dies }
+}
+
 fn properties(of: &[(&str, &str)]) -> BTreeMap<String, String> {
     of.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect()
 }

@@ -22,6 +22,9 @@ const STATUS_ERROR: i32 = 2;
 const SERVER: i32 = 2;
 const CLIENT: i32 = 3;
 
+/// The share of tenants with more due at one instant than a tick handles at once.
+const FLOODED: f64 = 1.0 / 90.0;
+
 /// Spans of one service on their way.
 #[derive(Clone)]
 struct Batch {
@@ -32,7 +35,12 @@ struct Batch {
 }
 
 pub fn generate(rng: &mut Rng, cast: &Cast, plan: &mut Plan) {
-    of_each_tenant(rng, cast, |rng, tenant| of_tenant(rng, cast, plan, tenant));
+    of_each_tenant(rng, cast, |rng, tenant| {
+        of_tenant(rng, cast, plan, tenant);
+        if rng.hit(FLOODED) {
+            flood(rng, cast, plan, tenant);
+        }
+    });
 }
 
 fn of_tenant(rng: &mut Rng, cast: &Cast, plan: &mut Plan, tenant: &TenantId) {
@@ -58,6 +66,28 @@ fn of_tenant(rng: &mut Rng, cast: &Cast, plan: &mut Plan, tenant: &TenantId) {
     for _ in 0..repeats.min(2) {
         repeat(rng, cast, plan, tenant, &requests);
     }
+}
+
+/// Many traces of one span each in one request: the tick must publish pages (A49).
+fn flood(rng: &mut Rng, cast: &Cast, plan: &mut Plan, tenant: &TenantId) {
+    let at = inside(cast, cast.start.plus_millis(rng.between(6_000, 60_000)));
+    let mut spans = vec![];
+    for _ in 0..rng.between(210, 260) {
+        let span = Span {
+            trace_id: bytes(rng, 16),
+            span_id: bytes(rng, 8),
+            name: ROOTS[0].to_owned(),
+            kind: SERVER,
+            start_time_unix_nano: nanos(at.plus_millis(-2_000)),
+            end_time_unix_nano: nanos(at.plus_millis(-1_000)),
+            ..Span::default()
+        };
+        let known = plan.spans.entry((tenant.clone(), hex(&span.trace_id))).or_default();
+        known.insert(hex(&span.span_id));
+        spans.push(span);
+    }
+    let (project, module) = (*rng.pick(&cast.projects), *rng.pick(&cast.modules));
+    offer(plan, cast, at, tenant, &request(&[Batch { at, project, module, spans }]));
 }
 
 /// Somebody sends again what was sent before: the same bytes, or the spans of two requests in one.
