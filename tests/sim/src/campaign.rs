@@ -1,8 +1,8 @@
 //! Many seeds, on all cores: each seed on one thread from its first draw to its verdict.
 
 use crate::{
+    counts::Counts,
     driver::Violation,
-    faults::Counts,
     simulate::{Case, Passed, Wishes},
     world::Product,
 };

@@ -1,6 +1,6 @@
 //! What may go wrong, how often, and what is still promised when it does.
 
-use crate::{oracles::differential::Sense, rng::Rng};
+use crate::{counts::Counts, oracles::differential::Sense, rng::Rng};
 use opsloop_kernel::{Stream, TenantId};
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -196,29 +196,6 @@ struct State {
     counts: Counts,
 }
 
-/// How often each fault has occurred.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Counts([u64; Fault::ALL.len()]);
-impl Default for Counts {
-    fn default() -> Self {
-        Self([0; Fault::ALL.len()])
-    }
-}
-impl Counts {
-    pub fn add(&mut self, other: &Self) {
-        self.0.iter_mut().zip(other.0).for_each(|(all, more)| *all += more);
-    }
-    pub fn of(&self, fault: Fault) -> u64 {
-        self.0[fault as usize]
-    }
-}
-impl fmt::Display for Counts {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let lines: Vec<_> = Fault::ALL.iter().map(|x| format!("  {:<20}{:>10}", x.name(), self.of(*x))).collect();
-        f.write_str(&lines.join("\n"))
-    }
-}
-
 /// Where more than the invariants is promised, nobody is harmed so often that he dies of it: five attempts, five
 /// deliveries.
 const HARMS_MAX: u32 = 3;
@@ -266,7 +243,7 @@ impl Chance {
         if !rng.hit(rate) || self.only.as_ref().is_some_and(|only| !only.contains(&fired)) {
             return None;
         }
-        state.counts.0[fault as usize] += 1;
+        state.counts.count(fault, 1);
         if fault != Fault::Reorder {
             state.fired.push(fired);
             *state.harmed.entry(victim).or_default() += 1;
@@ -283,7 +260,7 @@ impl Chance {
         }
         let mut state = self.locked();
         if !state.fired.contains(&fired) {
-            state.counts.0[fault as usize] += 1;
+            state.counts.count(fault, 1);
             state.fired.push(fired);
         }
         true
@@ -303,7 +280,7 @@ impl Chance {
 
     /// One that is not decided here has occurred so often.
     pub fn count(&self, fault: Fault, times: u64) {
-        self.locked().counts.0[fault as usize] += times;
+        self.locked().counts.count(fault, times);
     }
 
     pub fn counts(&self) -> Counts {
@@ -405,5 +382,34 @@ mod tests {
         };
         assert_eq!(harmed("crash=1"), HARMS_MAX as usize);
         assert_eq!(harmed("crash=1,poison=0.1"), 100);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use opsloop_kernel::Container;
+
+    #[test]
+    fn what_is_doomed_stays_so_and_a_stream_comes_back_with_the_rest() {
+        let chance = Chance::new(1, Rates::parse("rejected=0.5,stuck-unit=1").unwrap_or_default(), None);
+        let doomed: Vec<u64> = (0..100).filter(|n| chance.dooms(Fault::Rejected, *n)).collect();
+        chance.run(7);
+        assert!(doomed.len() > 20 && doomed.len() < 80, "{}", doomed.len());
+        assert!(doomed.iter().all(|n| chance.dooms(Fault::Rejected, *n)));
+        assert_eq!(chance.counts().of(Fault::Rejected), doomed.len() as u64);
+        let stream = Stream::new(Container::State, "incidents");
+        assert!(chance.is_stuck(&TenantId::platform(), &stream));
+        chance.heal();
+        assert!(!chance.is_stuck(&TenantId::platform(), &stream));
+    }
+
+    #[test]
+    fn only_what_hinders_nobody_else_lets_nothing_starve() {
+        let must = |text: &str| Rates::parse(text).unwrap_or_default().must_not_starve();
+        assert!(must("stuck-unit=0.1,duplicate=0.3"));
+        assert!(!must("stuck-unit=0.1,crash=0.1") && !must("duplicate=0.3") && !must("stuck-unit=0"));
+        let alone = (0..400).filter(|seed| Rates::swarm(*seed).must_not_starve()).count();
+        assert!(alone > 5, "{alone}");
     }
 }

@@ -6,6 +6,7 @@
 pub mod blobs;
 pub mod broker;
 pub mod campaign;
+pub mod counts;
 pub mod driver;
 pub mod durable;
 pub mod faults;

@@ -2,9 +2,10 @@
 
 use crate::{
     broker::Broker,
+    counts::Counts,
     driver::{Course, Driver, Violation},
     durable::DurableStore,
-    faults::{Chance, Counts, Fault, Fired, Rates},
+    faults::{Chance, Fault, Fired, Rates},
     oracles::{
         self,
         differential::{self, Outcome, Sense},
