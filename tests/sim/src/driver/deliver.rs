@@ -71,6 +71,10 @@ impl Driver<'_> {
         self.spawn(about, name, Doing::Message { function, lock: taken.lock }, invocation);
     }
 
+    pub(super) fn take_arrival(&mut self, now: Timestamp) -> Option<(Timestamp, usize)> {
+        (self.arrivals.first()?.0 <= now).then(|| self.arrivals.remove(0))
+    }
+
     pub(super) fn send_again(&mut self, n: usize) {
         let wait = if self.shared.at_once { 0 } else { super::SENDER_WAITS_MS };
         let at = self.now().plus_millis(wait);

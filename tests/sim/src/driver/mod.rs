@@ -397,8 +397,4 @@ impl<'r> Driver<'r> {
             _ => {}
         }
     }
-
-    fn take_arrival(&mut self, now: Timestamp) -> Option<(Timestamp, usize)> {
-        (self.arrivals.first()?.0 <= now).then(|| self.arrivals.remove(0))
-    }
 }
