@@ -40,7 +40,8 @@ fn fifty_plans_are_small_and_inside_and_the_receiver_takes_them() {
         all_taken(&cast, &plan);
         for tenant in &cast.tenants {
             let mine = plan.arrivals.iter().filter(|a| a.tenant == *tenant);
-            assert!((2..=10).contains(&mine.count()), "seed {seed}");
+            // A flood is one more than the batches that are planned.
+            assert!((2..=11).contains(&mine.count()), "seed {seed}");
         }
     }
 }
