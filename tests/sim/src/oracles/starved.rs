@@ -11,12 +11,13 @@ pub const NAME: &str = "nothing starves";
 /// A tick a minute, and pages only by the first in one: what two of them left has been left for good.
 const LATE_MAX: Duration = Duration::from_secs(180);
 
-/// `fails`: streams of which nothing is asked. Nor is it of what waits for watermarks or an operator.
+/// `fails`: streams of which nothing is asked. Nor is it of what waits for watermarks, an
+/// operator or the close of an hour.
 pub fn nothing_starves(documents: &[Dumped], now: Timestamp, fails: impl Fn(&TenantId, &Stream) -> bool) -> Verdict {
     for stored in documents {
         let (document, tenant) = (&stored.document, &stored.tenant);
         let Some(due) = &document.due else { continue };
-        let waits = matches!(document.kind.as_ref(), "slots" | "stuck");
+        let waits = matches!(document.kind.as_ref(), "slots" | "stuck" | "quality-project");
         if waits || due.at.plus(LATE_MAX) >= now || fails(tenant, &stored.stream) {
             continue;
         }
