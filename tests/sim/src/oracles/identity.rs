@@ -1,5 +1,5 @@
 //! Every fact is published under one identity (SPEC 13.1(1), 3.2): an id stands for one envelope, follows from what it
-//! is about, and nothing is published that was not committed.
+//! is about, and nothing is published that was not committed. A batch bears the hash of what was sent (A14).
 
 use super::reading::{self, difference, plain};
 use crate::{
@@ -8,11 +8,14 @@ use crate::{
 };
 use bytes::Bytes;
 use opsloop_kernel::{Destination, Envelope, EventId, Message, TenantId, Timestamp, ids, message::property};
+use opsloop_observability::otlp::receive::batch_id;
 use std::collections::{BTreeMap, BTreeSet};
 
 pub struct OneIdentity {
     /// Message ids of what others send.
     inputs: BTreeSet<String>,
+    /// Ids of the batches that are sent, by tenant.
+    batches: BTreeSet<(String, String)>,
     owed: BTreeMap<(TenantId, EventId), Envelope>,
     /// The bytes of the first publication, by tenant and message id.
     published: BTreeMap<(String, String), Bytes>,
@@ -25,7 +28,25 @@ impl OneIdentity {
             Offer::Hostile { id, .. } => Some(id.clone()),
             Offer::Otlp { .. } | Offer::Command { .. } => None,
         });
-        Self { inputs: inputs.collect(), owed: BTreeMap::new(), published: BTreeMap::new() }
+        let batches = plan.arrivals.iter().filter_map(|a| match &a.offer {
+            Offer::Otlp { signal, body } => Some((a.tenant.to_string(), batch_id(&a.tenant, *signal, body))),
+            Offer::Hostile { properties: p, .. } => {
+                let tenant = p.get(property::TENANT).cloned().unwrap_or_default();
+                Some((tenant, p.get(property::BATCH_ID)?.clone()))
+            }
+            Offer::Event(_) | Offer::Command { .. } => None,
+        });
+        let (inputs, batches) = (inputs.collect(), batches.collect());
+        Self { inputs, batches, owed: BTreeMap::new(), published: BTreeMap::new() }
+    }
+
+    fn batch(&self, message: &Message) -> Verdict {
+        let of = |name| reading::property(message, name).to_owned();
+        let (tenant, id) = (of(property::TENANT), of(property::BATCH_ID));
+        if id.is_empty() || self.batches.contains(&(tenant.clone(), id.clone())) {
+            return Ok(());
+        }
+        Err(format!("the batch {id} of {tenant} is the hash of nothing that was sent (A14)"))
     }
 
     fn first(&self, message: &Message) -> Verdict {
@@ -64,6 +85,7 @@ impl Oracle for OneIdentity {
     }
 
     fn published(&mut self, message: &Message) -> Verdict {
+        self.batch(message)?;
         let ours = message.to == Destination::Topic && reading::hop(message).is_none();
         if !ours || self.inputs.contains(&message.id) {
             return Ok(());
@@ -151,5 +173,18 @@ mod tests {
         plan.arrivals.push(offer(Offer::Event(Box::new(fact.clone()))));
         OneIdentity::new(&plan).published(&message(&fact)).unwrap();
         OneIdentity::new(&Plan::default()).published(&copy(&message(&fact), "W", 1, 1)).unwrap();
+    }
+    #[test]
+    fn a_batch_that_bears_another_id_than_its_hash_is_noticed() {
+        let (signal, body) = (opsloop_kernel::TelemetrySignal::Logs, Bytes::from_static(b"logs"));
+        let mut plan = Plan::default();
+        plan.arrivals.push(offer(Offer::Otlp { signal, body: body.clone() }));
+        let mut oracle = OneIdentity::new(&plan);
+        let mut part = message(&fact("A", "1", json!({})));
+        part.to = Destination::Queue("logs".into());
+        part.properties.insert("batchId".into(), batch_id(&tenant("acme"), signal, &body));
+        oracle.published(&part).unwrap();
+        part.properties.insert("batchId".into(), "of-the-try".into());
+        fails(oracle.published(&part), "the hash of nothing that was sent");
     }
 }

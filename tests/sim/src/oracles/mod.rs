@@ -15,6 +15,7 @@ pub(crate) mod reading;
 #[cfg(test)]
 mod rig;
 pub mod secrecy;
+pub mod slots;
 pub mod starved;
 mod taken;
 pub mod tenants;
@@ -36,6 +37,7 @@ pub fn all(cast: &Cast, plan: &Plan) -> Vec<Box<dyn Oracle>> {
         Box::new(evidence::Evidence::default()),
         Box::new(secrecy::Secrecy::new(plan)),
         Box::new(aeons::LongAgo::new(cast)),
+        Box::new(slots::SlotsWait::new(cast)),
         Box::new(outbox::OutboxEmpty),
         Box::new(lost::NothingLost::default()),
     ]

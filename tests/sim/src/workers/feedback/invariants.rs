@@ -20,6 +20,7 @@ pub fn invariants() -> Vec<Box<dyn Oracle>> {
         Check::<()>::of_commits("FCW I2", |_, commit| each(commit, |_, item| has_a_trace(item))),
         Check::<()>::of_commits("FCW I3", |_, commit| each(commit, |_, item| shares_make_a_whole(item))),
         Check::of_commits("FCW I4", nothing_of_others),
+        Check::<()>::of_commits("FCW revisions", |_, commit| the_latest_counts(commit)),
         Check::<()>::of_commits("FCW items", |_, commit| immutable_and_told(commit)),
     ]
 }
@@ -105,6 +106,19 @@ fn immutable_and_told(commit: &Applied) -> Verdict {
         let checked = commit.owed.iter().any(|e| e.payload_ref.is_some());
         if told != 1 && !checked {
             return Err(format!("{} is told {told} times", change.id));
+        }
+    }
+    Ok(())
+}
+
+/// The revision that a source was decided by never falls, whatever comes last (A34).
+fn the_latest_counts(commit: &Applied) -> Verdict {
+    for change in commit.changes.iter().filter(|c| c.kind() == "feedback-root") {
+        let of = |d| body(d)["revision"].as_u64();
+        if let (Some(was), Some(is)) = (of(change.before.as_ref()), of(change.after.as_ref()))
+            && is <= was
+        {
+            return Err(format!("{}: revision {is} after {was}", change.id));
         }
     }
     Ok(())

@@ -21,6 +21,7 @@ pub fn invariants() -> Vec<Box<dyn Oracle>> {
         Check::of_commits("IAW I6", told_once),
         Check::<()>::of_commits("IAW states", |_, commit| each(commit, legal)),
         Check::<()>::of_commits("IAW end", |_, commit| each(commit, resolved_is_the_end)),
+        Check::of_commits("IAW own clear", only_its_own_episode),
         of_the_end("IAW A7", |_, end| what_is_over_is_over(end)),
         Check::of_both("IAW A37", remember_clears, every_clear_reached_its_source),
     ]
@@ -139,6 +140,30 @@ fn told_once(told: &mut BTreeSet<(TenantId, String, &'static str)>, commit: &App
         let found = [kind::INCIDENT_OPENED, kind::INCIDENT_RESOLVED, kind::INCIDENT_TRANSITIONED].map(owed);
         if found != wanted {
             return Err(format!("{}: opened, resolved, moved {wanted:?} times, told {found:?}", step.id));
+        }
+    }
+    Ok(())
+}
+
+/// Marks of clears, by tenant.
+type Marks = BTreeSet<(TenantId, String)>;
+
+/// An episode leaves an incident that goes on only by a clear of its own, or one of all up to a time (A9).
+fn only_its_own_episode(marks: &mut Marks, commit: &Applied) -> Verdict {
+    let came = changes(commit, STREAM, "cleared").filter(|c| c.after.is_some());
+    marks.extend(came.map(|c| (commit.tenant.clone(), c.id.0.clone())));
+    for step in steps(commit)?.iter().filter(|s| s.is() != "Resolved") {
+        for source in list(step.before, "sources") {
+            let same = |s: &&Value| s["source"] == source["source"] && s["sourceId"] == source["sourceId"];
+            let left = list(step.after, "sources").iter().find(same).map_or(&[][..], |s| list(s, "episodes"));
+            for episode in list(source, "episodes") {
+                let (rule, id) = (text(episode, "rule"), text(episode, "episodeId"));
+                let goes_on = left.iter().any(|e| text(e, "rule") == rule && text(e, "episodeId") == id);
+                let is_marked = |mark: String| marks.contains(&(commit.tenant.clone(), mark));
+                if !goes_on && !is_marked(mark_of(source, rule, id)) && !is_marked(mark_of(source, "", "")) {
+                    return Err(format!("{} lets go of {episode}, which no clear has ended (A9)", step.id));
+                }
+            }
         }
     }
     Ok(())

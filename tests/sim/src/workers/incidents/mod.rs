@@ -48,6 +48,10 @@ pub fn generate(rng: &mut Rng, cast: &Cast, plan: &mut Plan) {
         }
         let resolves = rng.hit(0.5);
         operators::act(rng, &mut teller, place, targets, resolves);
+        let own = &mut rng.clone();
+        if resolves && own.hit(0.4) {
+            operators::resolved_too_soon(own, &mut teller, place);
+        }
         if resolves {
             plan.contested.insert(tenant.clone());
         }

@@ -2,7 +2,7 @@
 
 use super::{
     super::outside::{Command, Place, Teller, moment},
-    Target,
+    Target, sources,
 };
 use crate::rng::Rng;
 use opsloop_kernel::{TenantId, http::Method, ids};
@@ -29,6 +29,22 @@ pub fn act(rng: &mut Rng, teller: &mut Teller<'_>, place: Place, mut targets: Ve
     if rng.hit(0.2) {
         not_theirs(rng, teller, &targets[0]);
     }
+}
+
+/// Resolved by hand while its alert goes on: what that says next opens the second incident of the episode (A8).
+pub fn resolved_too_soon(rng: &mut Rng, teller: &mut Teller<'_>, place: Place) {
+    let active_at = moment(rng, teller.cast);
+    let alert = sources::Alert { rule: "ext-soon".to_owned(), place, active_at };
+    let said = alert.fires(rng, 0, false);
+    teller.say(said, 0);
+    let id = alert.target().incident_id(teller.tenant, 1);
+    let cause = json!({"category": "unknown", "summary": "it seems over", "evidence": []});
+    let body = json!({"actor": "ann", "rootCause": cause, "force": true, "reason": "it seems over"});
+    let (path, key) = (format!("{INCIDENTS}/{id}/resolve"), "op-soon".to_owned());
+    let command = Command { method: Method::Post, path, body, key, expect: ANY };
+    teller.ask(active_at.plus_millis(20_000), command);
+    let said = alert.fires(rng, 40_000, true);
+    teller.say(said, 0);
 }
 
 fn opened_by_hand(rng: &mut Rng, teller: &mut Teller<'_>, place: Place) -> Target {

@@ -9,7 +9,7 @@ use opsloop_kernel::{
 };
 use opsloop_observability::{
     events::kind::METRIC_AGGREGATED,
-    metric_aggregation::{ledger::Status, names, types::SIZES},
+    metric_aggregation::{ledger::Status, names, raw::StreamKind, types::SIZES},
 };
 use std::collections::BTreeMap;
 
@@ -26,6 +26,23 @@ pub fn marked(model: &Metrics, commit: &Applied) -> Verdict {
             && before.body != after.body
         {
             return Err(format!("{} was changed by a repetition", chunk.id));
+        }
+    }
+    Ok(())
+}
+
+/// A raw point lies in the window of its own time, whenever it was received (SPEC 3.4).
+pub fn in_their_windows(model: &Metrics, commit: &Applied) -> Verdict {
+    let Some(held) = model.of(commit) else { return Ok(()) };
+    for change in commit.changes.iter().filter(|c| c.kind() == "chunk" && c.before.is_none()) {
+        let found = held.raw.iter().find_map(|(start, chunks)| Some((start, chunks.get(&change.id.0)?)));
+        let Some((start, chunk)) = found else { continue };
+        for stream in &chunk.streams {
+            let kind = StreamKind::try_from(stream.kind).unwrap_or_default();
+            if let Some(p) = stream.points.iter().find(|p| kind.window(p.time_ns).start != *start) {
+                let at = Timestamp::from_nanos(p.time_ns);
+                return Err(format!("the point of {} at {at} lies in the window {start}", stream.metric));
+            }
         }
     }
     Ok(())

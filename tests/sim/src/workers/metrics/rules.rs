@@ -14,6 +14,7 @@ pub fn invariants() -> Vec<Box<dyn Oracle>> {
         Rule::at_rest("MAW I4", totals::telescoped),
         Rule::at_commits("MAW I5", points::quantiles),
         Rule::at_commits("MAW chunks", marks::marked),
+        Rule::at_commits("MAW windows", marks::in_their_windows),
         Rule::at_commits("MAW marks", marks::mark_deleted),
         Rule::at_commits("MAW revisions", marks::announced),
         Rule::at_commits("MAW watermarks", marks::watermarks),

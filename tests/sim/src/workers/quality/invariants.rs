@@ -1,10 +1,12 @@
 //! SPEC 5.8.6, seen from the commits. That a negative item never raises a score (I2) cannot be: between what a score
 //! read and its commit others commit too; the laws of the worker hold it.
 
-use super::super::check::{Check, body, facts, list, text};
+use super::super::check::{Check, body, facts, instant, list, text};
 use crate::journal::{Applied, Change, Oracle, Verdict};
+use opsloop_kernel::{DocId, TenantId, Timestamp};
 use opsloop_observability::events::kind;
 use serde_json::Value;
+use std::collections::BTreeMap;
 
 const LEDGER: &str = "quality-score";
 /// Five rounded scores, weighed, and the sum rounded.
@@ -15,6 +17,7 @@ pub fn invariants() -> Vec<Box<dyn Oracle>> {
         Check::<()>::of_commits("QSW I1", |_, commit| each(commit, within_a_hundred)),
         Check::<()>::of_commits("QSW I3", |_, commit| revisions_differ(commit)),
         Check::<()>::of_commits("QSW I4", |_, commit| each(commit, weights_make_a_whole)),
+        Check::of_commits("QSW withdrawn", only_what_stands_counts),
         Check::<()>::of_commits("QSW told", |_, commit| told_as_computed(commit)),
     ]
 }
@@ -94,6 +97,37 @@ fn told_as_computed(commit: &Applied) -> Verdict {
         let told = facts(commit, kind::QUALITY_SCORE_COMPUTED).filter(|e| same(&e.payload.0)).count();
         if told != 1 && commit.owed.iter().all(|e| e.payload_ref.is_none()) {
             return Err(format!("{} is told {told} times", change.id));
+        }
+    }
+    Ok(())
+}
+
+/// A score that is committed so long after may not have read what was there before.
+const READ_WITHIN_MS: i64 = 120_000;
+
+/// By tenant and project: the items with their creation, and since when each is withdrawn.
+type Items = BTreeMap<(TenantId, String), BTreeMap<DocId, (Timestamp, Option<Timestamp>)>>;
+
+/// A score counts no more items than there are of its time that stand (SPEC 5.8.3).
+fn only_what_stands_counts(items: &mut Items, commit: &Applied) -> Verdict {
+    let Some((place, project)) = commit.stream.name.split_once('/') else { return Ok(()) };
+    let of = items.entry((commit.tenant.clone(), project.to_owned())).or_default();
+    for change in commit.changes.iter().filter(|c| place == "feedback" && c.kind() == "feedback-item") {
+        let item = body(change.after.as_ref());
+        let Some(created) = instant(item, "createdAt") else { continue };
+        let before = of.get(&change.id).and_then(|i| i.1);
+        let since = item["withdrawn"].is_object().then(|| before.unwrap_or(commit.at));
+        of.insert(change.id.clone(), (created, since));
+    }
+    for change in ledgers(commit).filter(|c| score(c.after.as_ref()).is_object()) {
+        let score = score(change.after.as_ref());
+        let start = instant(score, "windowStart").unwrap_or(Timestamp::EPOCH);
+        let end = start.plus_millis(score["windowSizeMs"].as_i64().unwrap_or(0));
+        let stands = |since: &Option<Timestamp>| since.is_none_or(|t| commit.at.millis_since(t) < READ_WITHIN_MS);
+        let there = of.values().filter(|(created, since)| *created <= end && stands(since)).count();
+        let counted = score["inputs"]["feedback"].as_u64().unwrap_or(0);
+        if counted > there as u64 {
+            return Err(format!("{} counts {counted} items, {there} stand", change.id));
         }
     }
     Ok(())

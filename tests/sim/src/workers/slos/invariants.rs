@@ -1,13 +1,14 @@
 //! SPEC 5.4.7 and the rules of 5.4.4, seen from the commits: the status of each minute, the root, breaches and
 //! recoveries as they are owed.
 
-use super::super::check::{Check, body, changes, instant, is_true, list, of_the_end, text};
+use super::super::check::{Check, body, changes, facts, instant, is_true, list, of_the_end, text};
 use crate::journal::{Applied, End, Oracle, Verdict};
 use opsloop_kernel::{
     TenantId, Timestamp,
     window::{MINUTE_MS, allowed_lateness},
 };
-use opsloop_observability::events::kind;
+use opsloop_observability::events::{Severity, kind};
+use serde::Deserialize;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -20,6 +21,7 @@ pub fn invariants() -> Vec<Box<dyn Oracle>> {
         Check::of_commits("SLO I3", alternate),
         Check::<()>::of_commits("SLO I4", |_, commit| each(commit, nothing_costs_nothing)),
         Check::<()>::of_commits("SLO stale", |_, commit| stale_keeps_the_state(commit)),
+        Check::<()>::of_commits("SLO inhibition", |_, commit| the_severe_inhibits(commit)),
         Check::<()>::of_commits("SLO slots", |_, commit| in_order(commit)),
         of_the_end("SLO rest", |_, end| nothing_burns_without_its_slo(end)),
     ]
@@ -112,6 +114,23 @@ fn stale_keeps_the_state(commit: &Applied) -> Verdict {
         }
     }
     Ok(())
+}
+
+/// A lesser burn rule is not announced while a more severe one is active (SPEC 5.4.4(5)).
+fn the_severe_inhibits(commit: &Applied) -> Verdict {
+    for e in facts(commit, kind::SLO_BREACHED).filter(|e| e.payload.0["rule"].is_string()) {
+        let of_it = |root: &&Value| root["sloId"] == e.payload.0["sloId"];
+        let Some(root) = changes(commit, STREAM, "slots").map(|c| body(c.after.as_ref())).find(of_it) else { continue };
+        let own = severity(&e.payload.0);
+        if let Some(more) = list(root, "active").iter().find(|a| severity(a) > own) {
+            return Err(format!("{} breaches beside {more}, which inhibits it", e.payload.0["rule"]));
+        }
+    }
+    Ok(())
+}
+
+fn severity(of: &Value) -> Option<Severity> {
+    Severity::deserialize(&of["severity"]).ok()
 }
 
 /// Every slot once, and in order: one status for each.

@@ -98,3 +98,14 @@ fn at_rest_a_deleted_slo_that_burns() {
     let slo = document("slo|slo-0", "slo", json!({"sloId": "slo-0", "enabled": true}));
     at_rest(&mut *o, &[burning, dumped(STREAM, slo)]).unwrap();
 }
+
+#[test]
+fn a_lesser_breach_beside_a_severe_one() {
+    let breach = |severity: &str| {
+        fact(kind::SLO_BREACHED, json!({"sloId": "slo-0", "rule": "x", "severity": severity, "episodeId": "1"}))
+    };
+    let active = json!([{"name": "fast", "severity": "high", "since": EARLIER}]);
+    let turn = |severity: &str| commit(STREAM, vec![(None, Some(root(active.clone(), SLOT)))], vec![breach(severity)]);
+    oracle("SLO inhibition").applied(&turn("high")).unwrap();
+    assert!(oracle("SLO inhibition").applied(&turn("warning")).unwrap_err().contains("which inhibits it"));
+}

@@ -2,6 +2,7 @@
 //! that announce, and that every accepted span is under its trace in the end.
 
 mod generate;
+mod listed;
 mod model;
 mod rules;
 #[cfg(test)]

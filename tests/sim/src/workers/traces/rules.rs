@@ -20,7 +20,7 @@ use prost::Message as _;
 use std::collections::{BTreeMap, BTreeSet};
 
 pub fn invariants() -> Vec<Box<dyn Oracle>> {
-    oracles(vec![
+    let mut all = oracles(vec![
         Rule::at_commits("TIW I1", own_trace),
         Rule::at_commits("TIW I2", durations),
         Rule::at_commits("TIW I3", whole_tree),
@@ -30,7 +30,9 @@ pub fn invariants() -> Vec<Box<dyn Oracle>> {
         Rule::at_commits("TIW revisions", revisions),
         Rule::at_commits("TIW chunks", chunks),
         Rule::at_rest("TIW spans", all_spans),
-    ])
+    ]);
+    all.push(super::listed::rule());
+    all
 }
 
 /// A commit that announced a record.

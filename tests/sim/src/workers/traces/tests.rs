@@ -167,3 +167,12 @@ fn a_lost_span_and_a_strange_one_are_noticed() {
     strange.plan.spans.clear();
     strange.must_fail(invariants, "TIW spans");
 }
+
+#[test]
+fn a_record_that_the_index_does_not_list_is_noticed() {
+    let (mut tape, at) = announcing();
+    let before = tape.commits[..at].iter_mut().flat_map(|c| &mut c.changes);
+    let entry = before.filter(|c| c.kind() == "trace-entry").last().unwrap();
+    entry.after = None;
+    tape.must_fail(invariants, "TIW index");
+}
