@@ -27,8 +27,11 @@ impl Time {
     pub fn put_handlers_off(&self, by_ms: i64) {
         self.off_ms.store(by_ms, Relaxed);
     }
+    pub fn handlers_off_ms(&self) -> i64 {
+        self.off_ms.load(Relaxed)
+    }
     fn of_handlers(&self) -> Timestamp {
-        self.now().plus_millis(self.off_ms.load(Relaxed))
+        self.now().plus_millis(self.handlers_off_ms())
     }
 }
 

@@ -4,6 +4,7 @@
 //! that could still be done in it, timers before arrivals; that is what makes two runs comparable (A24, A70).
 
 mod aeons;
+mod arrivals;
 mod deliver;
 mod rest;
 
@@ -20,7 +21,7 @@ use crate::{
     world::{Done, Invocation, Posted, World},
 };
 use futures::FutureExt;
-use opsloop_kernel::{Envelope, Timestamp, document::What, ports::Within};
+use opsloop_kernel::{Envelope, TenantId, Timestamp, document::What, ports::Within};
 use opsloop_shell::{bind::WHAT_OUTBOX, catalogue::OUTBOX_SWEEP};
 use std::{
     borrow::Cow,
@@ -33,8 +34,6 @@ use std::{
 const TURNS_MAX: u64 = 400_000;
 const IN_FLIGHT_MAX: usize = 24;
 const LOCK_MS: i64 = 300_000;
-/// A sender tries again after this.
-const SENDER_WAITS_MS: i64 = 5_000;
 /// Tries at one instant to do what is due, where retries come at once.
 const ROUNDS_MAX: u32 = 60;
 const SWEEP_EVERY_MS: i64 = 30_000;
@@ -99,6 +98,11 @@ pub struct Driver<'r> {
     arrivals: Vec<(Timestamp, usize)>,
     late: Vec<(Timestamp, usize, Timestamp)>,
     accepted: Vec<bool>,
+    /// Posted while the receiver took the present for the future: it may have refused a part (SPEC 5.2.2), and knows
+    /// the batch when it comes again.
+    doubted: BTreeSet<usize>,
+    /// Tenants with a batch that came after its window was to be closed.
+    late_batches: BTreeSet<TenantId>,
     poisoned: BTreeSet<i64>,
     weighed: BTreeSet<i64>,
     heal_at: Timestamp,
@@ -141,6 +145,8 @@ impl<'r> Driver<'r> {
             arrivals,
             late: vec![],
             accepted,
+            doubted: BTreeSet::new(),
+            late_batches: BTreeSet::new(),
             poisoned: BTreeSet::new(),
             weighed: BTreeSet::new(),
             heal_at,
@@ -282,11 +288,6 @@ impl<'r> Driver<'r> {
         !matches!(asked, Some(Ok(list)) if list.found.is_empty())
     }
 
-    fn post(&mut self, n: usize) {
-        let about = subject(["post", &n.to_string()]);
-        self.spawn(about, format!("arrival {n}"), Doing::Post(n), self.world.post(n));
-    }
-
     fn spawn(&mut self, victim: u64, name: String, doing: Doing, invocation: Invocation) {
         self.last_task += 1;
         let id = self.last_task;
@@ -391,7 +392,7 @@ impl<'r> Driver<'r> {
                     broker.abandon(*lock, now)
                 };
             }
-            (Doing::Post(n), Done::Post(Posted::Accepted)) => self.accepted[*n] = true,
+            (Doing::Post(n), Done::Post(Posted::Accepted)) => self.taken(*n),
             (Doing::Post(n), Done::Post(Posted::NotYet)) => self.send_again(*n),
             (Doing::Post(n), Done::Post(Posted::Refused(why))) => self.refused(*n, why),
             _ => {}

@@ -5,7 +5,7 @@ use crate::{
     faults::{Fault, subject},
     journal::End,
     oracles::{
-        differential::Outcome,
+        differential::{self, Outcome},
         starved::{self, nothing_starves},
     },
     world::World,
@@ -20,10 +20,6 @@ const DEAD_MAX: usize = 10_000;
 impl Driver<'_> {
     pub(super) fn violation(&self, oracle: &str, what: impl Into<String>) -> Violation {
         Violation { oracle: oracle.to_owned(), what: what.into(), turn: self.turn }
-    }
-
-    pub(super) fn refused(&mut self, n: usize, why: String) {
-        self.broken.get_or_insert(("accepted input", format!("arrival {n} was refused: {why}")));
     }
 
     /// Shows the oracles what has become true.
@@ -45,6 +41,7 @@ impl Driver<'_> {
                 verdict.map_err(|what| Violation { oracle: name.to_owned(), what, turn })?;
             }
         }
+        self.late_batches.extend(applied.iter().filter(|a| differential::is_late(a)).map(|a| a.tenant.clone()));
         self.owed.extend(applied.into_iter().flat_map(|a| a.owed));
         Ok(())
     }
@@ -131,7 +128,8 @@ impl Driver<'_> {
             let name = oracle.name();
             oracle.at_rest(&end).map_err(|what| Violation { oracle: name.to_owned(), what, turn })?;
         }
-        Ok(Outcome::of(&end, std::mem::take(&mut self.owed)))
+        let outcome = Outcome::of(&end, std::mem::take(&mut self.owed));
+        Ok(outcome.with_late(std::mem::take(&mut self.late_batches)))
     }
 
     fn dead(&self) -> BTreeMap<String, Vec<DeadLetter>> {

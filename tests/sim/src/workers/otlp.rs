@@ -71,17 +71,23 @@ pub struct Sent {
 pub fn sent(end: &End<'_>, signal: TelemetrySignal, worker: &str) -> Result<BTreeMap<String, Sent>, String> {
     let dead: BTreeSet<&str> =
         end.dead.get(worker).into_iter().flatten().map(|l| batch_of(&l.delivered.message.id)).collect();
-    let mut all = BTreeMap::new();
+    let (mut all, mut doubted) = (BTreeMap::new(), BTreeSet::new());
     for (arrival, accepted) in end.plan.arrivals.iter().zip(end.accepted) {
         let Arrival { tenant, offer: Offer::Otlp { signal: of, body }, .. } = arrival else { continue };
-        if *of != signal || !accepted {
+        if *of != signal {
             continue;
         }
         let id = batch_id(tenant, signal, body);
+        if !accepted {
+            // What was refused of it is not asked for when it comes again: the batch is known by then.
+            doubted.insert(id);
+            continue;
+        }
         let request = decode(signal, ContentType::Protobuf, body).map_err(|e| format!("the plan's own bytes: {e}"))?;
         let dead = dead.contains(id.as_str());
         all.insert(id, Sent { tenant: tenant.clone(), request, dead });
     }
+    all.retain(|id, _| !doubted.contains(id));
     Ok(all)
 }
 

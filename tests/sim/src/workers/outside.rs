@@ -71,16 +71,25 @@ impl Said {
 impl Teller<'_> {
     /// Arrives so much later than it happened, and never before it.
     pub fn say(&mut self, said: Said, delay_ms: i64) {
-        let at = within(self.cast, said.occurred_at.plus_millis(delay_ms));
+        let at = self.free(within(self.cast, said.occurred_at.plus_millis(delay_ms)));
         let occurred_at = said.occurred_at.min(at);
         let envelope = envelope(self.tenant, &Said { occurred_at, ..said });
         self.plan.offer(at, self.tenant, Offer::Event(Box::new(envelope)));
     }
 
+    /// This instant, or the one before it at which nothing else is said: what comes at one instant is in no order.
+    fn free(&self, mut at: Timestamp) -> Timestamp {
+        let taken = |at| self.plan.arrivals.iter().any(|a| a.at == at && a.tenant == *self.tenant);
+        while at > self.cast.start && taken(at) {
+            at = at.plus_millis(-1);
+        }
+        at
+    }
+
     /// A command; its key is the sender's own.
     pub fn ask(&mut self, at: Timestamp, command: Command) {
         let Command { method, path, body, key, expect } = command;
-        let at = within(self.cast, at);
+        let at = self.free(within(self.cast, at));
         self.plan.offer(at, self.tenant, Offer::Command { method, path, body, key, expect: expect.to_vec() });
     }
 }

@@ -8,7 +8,7 @@ mod strict;
 #[cfg(test)]
 mod tests;
 
-pub use outcome::Outcome;
+pub use outcome::{Outcome, is_late};
 
 use crate::journal::Verdict;
 

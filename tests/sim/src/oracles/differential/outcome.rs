@@ -4,10 +4,13 @@ use super::{
     super::reading::{marker, plain, text},
     incidents::{self, Told},
 };
-use crate::journal::End;
+use crate::journal::{Applied, Change, End};
 use opsloop_embedded::store::Dumped;
-use opsloop_kernel::{Container, CorrelationId, Document, Envelope, Stream, TenantId, Timestamp, TraceId};
-use opsloop_observability::events::kind;
+use opsloop_kernel::{
+    Container, CorrelationId, Document, Envelope, Stream, TenantId, Timestamp, TraceId, Window, Worker as _,
+    signal::STALE_RESULTS, window::MINUTE_MS,
+};
+use opsloop_observability::{alert_evaluation::AlertEvaluationWorker, events::kind, slo_evaluation::SloEvaluation};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -20,6 +23,10 @@ pub struct Outcome {
     pub(super) told: BTreeSet<Told>,
     /// Tenants with incidents or items from signals: by these a quality window may move to another hour.
     pub(super) shifted: BTreeSet<TenantId>,
+    /// Tenants of which a batch came after its window was to be closed.
+    pub(super) late: BTreeSet<TenantId>,
+    /// How many results of rules and SLOs rest on stale input.
+    pub(super) stale: f64,
 }
 
 /// The outbox, the shell's own records, and the incidents, which are compared by what their logs tell.
@@ -48,8 +55,28 @@ impl Outcome {
                 documents.insert((stored.tenant.clone(), stored.stream.clone(), id), document);
             }
         }
-        Self { documents, events, told: incidents::told(end.documents, &end.plan.contested), shifted }
+        let stale = end.recorded.iter().filter(|(name, _)| is_stale_result(name)).map(|(_, n)| n).sum();
+        let told = incidents::told(end.documents, &end.plan.contested);
+        Self { documents, events, told, shifted, late: BTreeSet::new(), stale }
     }
+
+    pub fn with_late(self, late: BTreeSet<TenantId>) -> Self {
+        Self { late, ..self }
+    }
+}
+
+/// Whether a commit stores raw points of a 1m window that is closed by then, or may be at this very instant.
+pub fn is_late(commit: &Applied) -> bool {
+    let window = |c: &Change| c.id.0.split('|').nth(1).and_then(|ms| ms.parse().ok()).map(Timestamp::from_millis);
+    let mut stored = commit.changes.iter().filter(|c| c.before.is_none() && c.kind() == "chunk").filter_map(window);
+    commit.stream.container == Container::Metrics
+        && stored.any(|start| Window { size_ms: MINUTE_MS, start }.closes_at() <= commit.at)
+}
+
+fn is_stale_result(name: &str) -> bool {
+    let (worker, signal) = name.split_once('|').unwrap_or_default();
+    [AlertEvaluationWorker::SPEC.name, SloEvaluation::SPEC.name].contains(&worker)
+        && signal.starts_with(STALE_RESULTS.name)
 }
 
 /// Incidents and what is made of them: which of two sources opens one is a matter of order.

@@ -2,11 +2,12 @@
 //! by slot.
 
 use super::{
-    super::reading::{difference, text},
+    super::reading::{difference, marker, text},
     Outcome,
+    outcome::Place,
 };
 use crate::journal::Verdict;
-use opsloop_kernel::{Envelope, TenantId, Timestamp};
+use opsloop_kernel::{Document, Envelope, TenantId, Timestamp, ids::percent};
 use opsloop_observability::events::kind;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
@@ -67,17 +68,34 @@ fn results(outcome: &Outcome) -> Results<'_> {
     found
 }
 
-/// Slot by slot what was announced, by what it was announced of.
-type Sequences = BTreeMap<(TenantId, String), BTreeSet<(Timestamp, String)>>;
+/// Slot by slot what was announced, by the rule or SLO and what of it.
+type Sequences = BTreeMap<(TenantId, Subject), BTreeSet<(Timestamp, String)>>;
 
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Subject {
+    /// As markers of commands name it: `rule|<id>`, `slo|<id>`.
+    unit: String,
+    shown: String,
+}
+
+/// Equal while every batch came before its window was closed, no slot was given up as stale in one run only, and
+/// commands changed a rule at the same slot of it: whatever waits for data when its rule ends is not judged any more,
+/// for that end is somebody's act and waits for none (SPEC 3.11).
 pub fn sequences(calm: &Outcome, disturbed: &Outcome) -> Verdict {
+    if calm.stale != disturbed.stale {
+        return Ok(());
+    }
     let (one, other) = (announced(calm), announced(disturbed));
     let all: BTreeSet<_> = one.keys().chain(other.keys()).collect();
     for of in all {
+        let (tenant, subject) = of;
+        let late = calm.late.contains(tenant) || disturbed.late.contains(tenant);
+        if late || acts(calm, of) != acts(disturbed, of) {
+            continue;
+        }
         let (a, b) = (one.get(of), other.get(of));
         if a != b {
-            let (tenant, of) = of;
-            return Err(format!("{of} of {tenant}: {} calm, {} disturbed", shown(a), shown(b)));
+            return Err(format!("{} of {tenant}: {} calm, {} disturbed", subject.shown, shown(a), shown(b)));
         }
     }
     Ok(())
@@ -94,15 +112,26 @@ fn announced(outcome: &Outcome) -> Sequences {
     all
 }
 
-fn subject(e: &Envelope) -> Option<String> {
+/// What was answered to the commands about it, which name the slots from which they hold.
+fn acts<'a>(outcome: &'a Outcome, (tenant, subject): &(TenantId, Subject)) -> Vec<(&'a str, &'a Value)> {
+    let mine = |((of, _, id), document): (&'a Place, &'a Document)| {
+        let (_, _, unit) = marker(&document.id).filter(|_| of == tenant && document.kind == "seen")?;
+        (unit == percent(&subject.unit)).then_some((id.as_str(), &document.body.0))
+    };
+    outcome.documents.iter().filter_map(mine).collect()
+}
+
+fn subject(e: &Envelope) -> Option<Subject> {
     let of = |name: &str| text(&e.payload.0, name);
     match e.event_type.as_str() {
-        kind::ALERT_TRIGGERED | kind::ALERT_RESOLVED => {
-            Some(format!("the alert {} of rule {}", of("fingerprint"), of("ruleId")))
-        }
-        kind::SLO_BREACHED | kind::SLO_RECOVERED => {
-            Some(format!("the SLO {} ({} {})", of("sloId"), of("kind"), of("rule")))
-        }
+        kind::ALERT_TRIGGERED | kind::ALERT_RESOLVED => Some(Subject {
+            unit: format!("rule|{}", of("ruleId")),
+            shown: format!("the alert {} of rule {}", of("fingerprint"), of("ruleId")),
+        }),
+        kind::SLO_BREACHED | kind::SLO_RECOVERED => Some(Subject {
+            unit: format!("slo|{}", of("sloId")),
+            shown: format!("the SLO {} ({} {})", of("sloId"), of("kind"), of("rule")),
+        }),
         _ => None,
     }
 }

@@ -1,8 +1,9 @@
 //! Two runs that differ by one thing each: in what may differ, and in what may not.
 
 use super::{super::rig::*, *};
+use crate::journal::Applied;
 use opsloop_embedded::store::Dumped;
-use opsloop_kernel::{Container, Document, Envelope, Stream};
+use opsloop_kernel::{Container, Document, Envelope, Stream, Timestamp};
 use serde_json::{Value, json};
 
 fn run(documents: Vec<Dumped>, owed: Vec<Envelope>) -> Outcome {
@@ -127,6 +128,31 @@ fn tolerant_alerts_and_objectives_have_equal_slots() {
     let slo = fact("SloBreached", "1", json!({"sloId": "slo-1", "kind": "burn", "rule": "fast"}));
     let more = same(&run(vec![], vec![]), &run(vec![], vec![slo]), Sense::Tolerant);
     fails(more, "the SLO slo-1 (burn fast) of acme: nothing calm");
+}
+
+#[test]
+fn tolerant_sequences_differ_where_data_or_a_command_came_too_late() {
+    let alert = || vec![fact("AlertTriggered", "1", json!({"ruleId": "alr-1", "fingerprint": "f"}))];
+    let act = |slot: &str| stored("seen", "seen|AlertEvaluationWorker|evt-1|rule%7Calr-1", json!({"lastSlot": slot}));
+    let judge = |calm: Outcome, disturbed: Outcome| same(&calm, &disturbed, Sense::Tolerant).is_ok();
+    assert!(!judge(run(vec![act("1")], vec![]), run(vec![act("1")], alert())));
+    assert!(judge(run(vec![act("1")], vec![]), run(vec![act("2")], alert())), "a rule that ended at another slot");
+    let late = run(vec![], alert()).with_late([tenant("acme")].into());
+    assert!(judge(run(vec![], vec![]), late), "a batch beyond the lateness");
+    let others = run(vec![], alert()).with_late([tenant("globex")].into());
+    assert!(!judge(run(vec![], vec![]), others));
+    assert!(judge(run(vec![], vec![]), Outcome { stale: 1.0, ..run(vec![], alert()) }), "a slot given up as stale");
+}
+
+#[test]
+fn a_batch_is_late_from_the_closing_of_its_window_on() {
+    let stored = |at: Timestamp| {
+        let chunk = Document::new("raw|1795255200000|b|0", "chunk", &json!({}));
+        let stream = Stream::new(Container::Metrics, "metrics/0");
+        Applied { at, stream, ..commit(vec![saved(chunk)], vec![]) }
+    };
+    assert!(!is_late(&stored(at("10:01:29.999"))));
+    assert!(is_late(&stored(at("10:01:30"))));
 }
 
 #[test]
