@@ -174,6 +174,19 @@ fn incidents_are_sets_of_what_was_told() {
 }
 
 #[test]
+fn what_was_announced_in_one_run_only_is_told_in_one_run_only() {
+    let entry = json!({"kind": "trigger", "ref": {"kind": "alert", "id": "alr-1:f"}, "episodeId": "1"});
+    let log = || vec![stored("log", "log|inc-1|1", entry.clone())];
+    let about = |rule: &str| fact("AlertTriggered", "1", json!({"ruleId": rule, "fingerprint": "f", "episodeId": "1"}));
+    let judge = |disturbed: Envelope| {
+        let disturbed = run(log(), vec![disturbed]).with_late([tenant("acme")].into());
+        same(&run(vec![], vec![]), &disturbed, Sense::Tolerant)
+    };
+    judge(about("alr-1")).unwrap();
+    fails(judge(about("alr-2")), "in the disturbed run only");
+}
+
+#[test]
 fn what_operators_contest_is_a_matter_of_order() {
     let told = |kind: &str, contested: bool| {
         let entry = json!({"kind": kind, "ref": {"kind": "alert", "id": "a:f"}, "episodeId": "1"});
