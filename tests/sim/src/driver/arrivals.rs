@@ -1,12 +1,12 @@
 //! What comes from outside: offered when it is due, and again until it is taken.
 
 use super::{Doing, Driver};
-use crate::faults::subject;
-use opsloop_kernel::Timestamp;
+use crate::{faults::subject, plan::Offer};
+use opsloop_kernel::{TelemetrySignal, Timestamp};
 
 /// A sender tries again after this.
 const SENDER_WAITS_MS: i64 = 5_000;
-/// What is further ahead of the receiver's clock is refused (SPEC 5.2.2).
+/// Points and spans that are further ahead of the receiver's clock are refused (SPEC 5.1.4(2), 5.2.2).
 const FUTURE_MS_MAX: i64 = 300_000;
 
 impl Driver<'_> {
@@ -15,7 +15,9 @@ impl Driver<'_> {
     }
 
     pub(super) fn post(&mut self, n: usize) {
-        if self.shared.time.handlers_off_ms() < -FUTURE_MS_MAX {
+        let judged =
+            matches!(&self.plan.arrivals[n].offer, Offer::Otlp { signal, .. } if *signal != TelemetrySignal::Logs);
+        if judged && self.shared.time.handlers_off_ms() < -FUTURE_MS_MAX {
             self.doubted.insert(n);
         }
         let about = subject(["post", &n.to_string()]);
