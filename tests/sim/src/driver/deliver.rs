@@ -70,17 +70,6 @@ impl Driver<'_> {
         let invocation = self.world.message(function.clone(), &taken.delivered);
         self.spawn(about, name, Doing::Message { function, lock: taken.lock }, invocation);
     }
-
-    pub(super) fn take_arrival(&mut self, now: Timestamp) -> Option<(Timestamp, usize)> {
-        (self.arrivals.first()?.0 <= now).then(|| self.arrivals.remove(0))
-    }
-
-    pub(super) fn send_again(&mut self, n: usize) {
-        let wait = if self.shared.at_once { 0 } else { super::SENDER_WAITS_MS };
-        let at = self.now().plus_millis(wait);
-        let place = self.arrivals.partition_point(|(other, _)| *other <= at);
-        self.arrivals.insert(place, (at, n));
-    }
 }
 
 /// A message and all of its copies are one victim, per subscription.

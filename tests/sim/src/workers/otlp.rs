@@ -44,10 +44,15 @@ pub fn nanos(at: Timestamp) -> u64 {
     at.nanos().unsigned_abs()
 }
 
-/// A request of one of the three signals.
+/// A request of one of the three signals, at an instant of its own: of two batches with the same spans the second brings
+/// nothing, so which chunks there are would depend on which of them is first.
 pub fn offer(plan: &mut Plan, cast: &Cast, at: Timestamp, tenant: &TenantId, request: &Request) {
     let (signal, body) = (request.signal(), request.encode().into());
-    plan.offer(inside(cast, at), tenant, Offer::Otlp { signal, body });
+    let mut at = inside(cast, at);
+    while plan.arrivals.iter().any(|a| a.at == at && a.tenant == *tenant) {
+        at = at.plus_millis(-1);
+    }
+    plan.offer(at, tenant, Offer::Otlp { signal, body });
 }
 
 /// A stream of chance for each tenant: twins draw the same.

@@ -10,7 +10,7 @@ use crate::{
     rng::Rng,
 };
 use bytes::Bytes;
-use opsloop_kernel::{Destination, TenantId};
+use opsloop_kernel::{Destination, TenantId, message::property};
 use std::collections::BTreeMap;
 
 const SENT_MAX: i64 = 4;
@@ -31,7 +31,9 @@ pub fn hostile(rng: &mut Rng, cast: &Cast, plan: &mut Plan) {
     for _ in 0..rng.between(0, SENT_MAX) {
         let (case, tenant, at) = (*rng.pick(&cases), rng.pick(&cast.tenants).clone(), moment(rng, cast));
         let Hostile { to, properties, body, dies } = case(rng, cast, &tenant);
-        let id = format!("hostile-{}", rng.hex(16));
+        // A batch is named by its properties, as the receiver names it; its copies are (A36).
+        let batch = properties.get(property::BATCH_ID).zip(properties.get(property::PART));
+        let id = batch.map_or_else(|| format!("hostile-{}", rng.hex(16)), |(batch, part)| format!("{batch}|{part}"));
         plan.offer(at, &tenant, Offer::Hostile { to, id, properties, body, dies });
     }
 }
