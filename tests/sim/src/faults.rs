@@ -266,9 +266,10 @@ impl Chance {
         true
     }
 
-    /// Whether this stream cannot be reached now.
+    /// Whether this stream cannot be reached now: that of a trace, which nothing else needs to go on.
     pub fn is_stuck(&self, tenant: &TenantId, stream: &Stream) -> bool {
         self.rates.of(Fault::StuckUnit) > 0.0
+            && stream.name.starts_with("trace/")
             && !self.locked().healed
             && self.dooms(Fault::StuckUnit, subject([tenant.as_str(), &stream.name]))
     }

@@ -248,7 +248,8 @@ fn name(message: &Message) -> String {
 /// A copy after a fault or a race comes at once; one that waits for its moment waits.
 fn without_backoff(message: &Message) -> Message {
     let p = &message.properties;
-    let retried = p.contains_key(property::HOP) && !p.contains_key(property::MOMENT);
+    let moment: Option<Timestamp> = p.get(property::MOMENT).and_then(|text| text.parse().ok());
+    let retried = p.contains_key(property::HOP) && message.not_before != moment;
     Message { not_before: message.not_before.filter(|_| !retried), ..message.clone() }
 }
 

@@ -163,7 +163,7 @@ impl<'r> Driver<'r> {
 
     /// From the first arrival to rest.
     pub fn run(&mut self) -> Result<Outcome, Violation> {
-        let rest = self.heal_at.plus_millis(self.cast.rest.millis_since(self.cast.end));
+        let rest = self.heal_at.plus_millis(self.cast.rest.millis_since(self.cast.end) + self.ahead_ms());
         loop {
             let now = self.now();
             if !self.healed && now >= self.heal_at {

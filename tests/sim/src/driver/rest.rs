@@ -14,6 +14,7 @@ use opsloop_kernel::{Source, TenantId, Timestamp, message::DeadLetter};
 use opsloop_shell::{bind::WHAT_OUTBOX, catalogue::OUTBOX_SWEEP};
 use std::{borrow::Cow, collections::BTreeMap, collections::BTreeSet};
 
+/// From ten minutes behind to ten ahead.
 const CLOCK_STEP_MS: u64 = 1_200_000;
 const DEAD_MAX: usize = 10_000;
 
@@ -85,6 +86,12 @@ impl Driver<'_> {
         if self.shared.chance.hits(Fault::Replay, 2) {
             self.replay(true);
         }
+    }
+
+    /// What a clock that was ahead has dated is due so much later.
+    pub(super) fn ahead_ms(&self) -> i64 {
+        let steps = self.shared.chance.rates().of(Fault::ClockStep) > 0.0;
+        if steps { CLOCK_STEP_MS as i64 / 2 } else { 0 }
     }
 
     /// The next instant at which anything can happen.
