@@ -153,9 +153,9 @@ impl Case {
 /// Most runs are as short as a rule or two take; some are long enough for what waits for minutes.
 fn cast(seed: u64) -> Cast {
     let mut rng = Rng::new(seed, "cast");
-    let names: &[&str] = if rng.hit(0.4) { &["acme"] } else { &["acme", "globex"] };
+    let names: &[&str] = if rng.hit(0.65) { &["acme"] } else { &["acme", "globex"] };
     let start = Timestamp::from_millis(BASE_MS + rng.between(50, 59) * MINUTE_MS + rng.between(0, 59_999));
-    let (busy, quiet) = if rng.hit(0.1) { (rng.between(6, 11), rng.between(6, 12)) } else { (rng.between(2, 4), 4) };
+    let (busy, quiet) = if rng.hit(0.05) { (rng.between(6, 11), rng.between(6, 12)) } else { (rng.between(2, 3), 4) };
     let end = start.plus_millis(busy * MINUTE_MS);
     let days = |days| end.plus_millis(days * 24 * 60 * MINUTE_MS);
     Cast {

@@ -137,7 +137,10 @@ impl World {
 
     fn is_hostile(&self, message_id: &str) -> bool {
         let original = message_id.split(":").next().unwrap_or_default();
-        self.plan.arrivals.iter().any(|a| matches!(&a.offer, Offer::Hostile { id, .. } if id == original))
+        self.plan
+            .arrivals
+            .iter()
+            .any(|a| matches!(&a.offer, Offer::Hostile { id, dies: Some(_), .. } if id == original))
     }
 
     pub fn post(self: &Arc<Self>, n: usize) -> Invocation {

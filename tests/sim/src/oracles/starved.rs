@@ -12,12 +12,13 @@ pub const NAME: &str = "nothing starves";
 const LATE_MAX: Duration = Duration::from_secs(180);
 
 /// `fails`: streams of which nothing is asked. Nor is it of what waits for watermarks, an
-/// operator or the close of an hour, nor of incidents, which read the traces of others.
+/// operator or the close of an hour, nor of incidents, which read the traces of others, and of marks, which a late
+/// point sets long after they are due.
 pub fn nothing_starves(documents: &[Dumped], now: Timestamp, fails: impl Fn(&TenantId, &Stream) -> bool) -> Verdict {
     for stored in documents {
         let (document, tenant) = (&stored.document, &stored.tenant);
         let Some(due) = &document.due else { continue };
-        let waits = matches!(document.kind.as_ref(), "slots" | "stuck" | "quality-project" | "incident");
+        let waits = matches!(document.kind.as_ref(), "slots" | "stuck" | "quality-project" | "incident" | "mark");
         if waits || due.at.plus(LATE_MAX) >= now || fails(tenant, &stored.stream) {
             continue;
         }

@@ -77,11 +77,13 @@ impl Teller<'_> {
         self.plan.offer(at, self.tenant, Offer::Event(Box::new(envelope)));
     }
 
-    /// This instant, or the one before it at which nothing else is said: what comes at one instant is in no order.
-    fn free(&self, mut at: Timestamp) -> Timestamp {
+    /// This instant, or the next at which nothing else is said: what comes at one instant is in no order. What would come
+    /// after the end comes in its last second, in the order in which it was meant.
+    fn free(&self, at: Timestamp) -> Timestamp {
         let taken = |at| self.plan.arrivals.iter().any(|a| a.at == at && a.tenant == *self.tenant);
-        while at > self.cast.start && taken(at) {
-            at = at.plus_millis(-1);
+        let mut at = at.min(self.cast.end.plus_millis(-1_000));
+        while taken(at) {
+            at = at.plus_millis(1);
         }
         at
     }

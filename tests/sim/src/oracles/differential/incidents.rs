@@ -64,7 +64,10 @@ fn announced_apart(calm: &Outcome, disturbed: &Outcome) -> BTreeSet<Episode> {
 /// Tenant, source, its id and the episode.
 type Episode = (TenantId, &'static str, String, String);
 
-fn announced(outcome: &Outcome) -> BTreeMap<Episode, BTreeSet<(Timestamp, &str)>> {
+/// When, what, by which rule, and whether it was suppressed: by a silence, say, that was made while the slot still waited.
+type Announced<'o> = BTreeSet<(Timestamp, &'o str, &'o str, bool)>;
+
+fn announced(outcome: &Outcome) -> BTreeMap<Episode, Announced<'_>> {
     let mut all: BTreeMap<Episode, BTreeSet<_>> = BTreeMap::new();
     for e in outcome.events.values() {
         let of = |name: &str| text(&e.payload.0, name);
@@ -76,7 +79,12 @@ fn announced(outcome: &Outcome) -> BTreeMap<Episode, BTreeSet<(Timestamp, &str)>
             _ => continue,
         };
         let episode = (e.tenant_id.clone(), source, id, of("episodeId").to_owned());
-        all.entry(episode).or_default().insert((e.occurred_at, e.event_type.as_str()));
+        all.entry(episode).or_default().insert((
+            e.occurred_at,
+            e.event_type.as_str(),
+            of("rule"),
+            e.payload.0.get("suppressedBy").is_some(),
+        ));
     }
     all
 }

@@ -27,7 +27,7 @@ const FIRST_WITHIN_MS: i64 = 20_000;
 pub fn generate(rng: &mut Rng, cast: &Cast, plan: &mut Plan) {
     for_each_tenant(rng, cast, |rng, tenant| {
         let teller = &mut Teller { cast, tenant, plan };
-        for n in 0..rng.between(1, 2) {
+        for n in 0..if rng.hit(0.3) { 2 } else { 1 } {
             one_rule(rng, teller, n);
         }
         if rng.hit(0.3) {
@@ -107,7 +107,7 @@ fn rule(rng: &mut Rng, id: &str, place: Place) -> Value {
         "condition": condition(rng, place),
         "forMs": rng.pick(&[0, 0, 60_000, 120_000]),
         "keepFiringMs": rng.pick(&[0, 0, 60_000, 180_000]),
-        "cadenceMs": rng.pick(&[60_000, 60_000, 30_000, 15_000]),
+        "cadenceMs": rng.pick(&[60_000, 60_000, 60_000, 60_000, 30_000, 15_000]),
         "noDataPolicy": rng.pick(&["keep", "keep", "alert", "ok"]),
         "noDataAfterMs": rng.pick(&[60_000, 240_000, 900_000]),
         "repeatIntervalMs": rng.pick(&[60_000, 120_000, 14_400_000]),

@@ -42,7 +42,7 @@ pub fn generate(rng: &mut Rng, cast: &Cast, plan: &mut Plan) {
         let mut teller = Teller { cast, tenant, plan };
         // Two sources of one group fire together more often than not.
         let place = Place::draw(rng, cast);
-        for n in 0..rng.between(1, 3) {
+        for n in 0..rng.between(1, 2) {
             let here = if rng.hit(0.7) { place } else { Place::draw(rng, cast) };
             targets.extend(stories::one(rng, &mut teller, here, n));
         }

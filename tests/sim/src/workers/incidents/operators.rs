@@ -22,7 +22,7 @@ pub fn act(rng: &mut Rng, teller: &mut Teller<'_>, place: Place, mut targets: Ve
     if targets.is_empty() {
         return;
     }
-    for n in 0..rng.between(1, 5) {
+    for n in 0..rng.between(1, 3) {
         let target = rng.pick(&targets).clone();
         one(rng, teller, &target, resolves, n);
     }

@@ -41,7 +41,11 @@ impl Alert {
             "value": 0.62, "threshold": 0.5, "operator": "gt", "activeAt": self.active_at, "firedAt": self.active_at,
             "windowStart": at, "episodeId": episode(self.active_at), "repeat": repeat,
         });
-        if rng.hit(0.08) {
+        // What begins an episode is heard: a repeat that comes after its clear does not begin it (SPEC 5.5.4(2)).
+        if !repeat && payload["severity"] == "info" {
+            payload["severity"] = json!("warning");
+        }
+        if repeat && rng.hit(0.08) {
             payload["suppressedBy"] = json!({"kind": "silence", "id": "sil-outside"});
         }
         Said { stale: rng.hit(0.1), ..Said::new(kind::ALERT_TRIGGERED, self.place, at, payload) }

@@ -16,9 +16,9 @@ use opsloop_observability::otlp::{
 };
 
 /// Requests of one tenant.
-const EXPORTS_MAX: usize = 12;
+const EXPORTS_MAX: usize = 8;
 /// Of these so many are not repetitions.
-const FIRST_EXPORTS_MAX: usize = 10;
+const FIRST_EXPORTS_MAX: usize = 6;
 
 /// How the minutes of a tenant go.
 pub struct Course {
