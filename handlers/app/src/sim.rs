@@ -12,7 +12,7 @@ use opsloop_sim::{
     campaign::{self, Tally},
     faults::{Fault, Rates},
     report,
-    simulate::{Case, Cut, METRIC_BUCKETS, Wishes},
+    simulate::{Case, Cut, Wishes},
     workers::PARTS,
     world::Product,
 };
@@ -70,8 +70,11 @@ fn faults() -> String {
 
 /// The production code that is simulated, with everything on that a tenant may turn on.
 pub fn product() -> Result<Product, String> {
-    let settings = WorkerSettings { metric_buckets: METRIC_BUCKETS, ..WorkerSettings::default() };
-    Product::new(workers::catalogue_with(&settings, policies()), Arc::new(Otlp))
+    let catalogue = |metric_buckets| {
+        let settings = WorkerSettings { metric_buckets, ..WorkerSettings::default() };
+        workers::catalogue_with(&settings, policies())
+    };
+    Product::new(catalogue, Arc::new(Otlp))
 }
 
 /// Every source opens incidents; the tenants differ in how incidents are grouped and how they end.

@@ -16,7 +16,7 @@ use crate::{
     shared::{Dependency, Outage, Shared},
     time::{Time, TrueClock},
     workers,
-    world::{Product, World},
+    world::{METRIC_BUCKETS, Product, World},
 };
 use opsloop_embedded::store::MemoryStore;
 use opsloop_kernel::{TenantId, Timestamp};
@@ -25,8 +25,6 @@ use std::{collections::BTreeSet, sync::Arc};
 /// 2026-11-21T09:00:00Z: hours and days close inside some runs.
 const BASE_MS: i64 = 1_795_251_600_000;
 const MINUTE_MS: i64 = 60_000;
-/// Two, so that metrics meet in a bucket and lie apart; each costs its rounds in every minute.
-pub const METRIC_BUCKETS: u16 = 2;
 
 /// What the caller may ask for, beside the seed.
 #[derive(Clone, Debug, Default)]
@@ -135,7 +133,8 @@ impl Case {
         for (name, bytes) in &plan.blobs {
             shared.blobs().put(name, bytes.clone(), Timestamp::MAX);
         }
-        let world = Arc::new(World::new(product, plan.clone(), store.clone(), shared.clone()));
+        let world =
+            Arc::new(World::new(product, self.cast.metric_buckets, plan.clone(), store.clone(), shared.clone()));
         let invariants = workers::PARTS.iter().flat_map(|p| (p.invariants)());
         let oracles = oracles::all(&self.cast, &plan).into_iter().chain(invariants).collect();
         let course = Course { inputs: cut.only_inputs.as_ref(), order: Rng::new(self.seed, "order"), heal_at };
@@ -153,9 +152,9 @@ impl Case {
 /// Most runs are as short as a rule or two take; some are long enough for what waits for minutes.
 fn cast(seed: u64) -> Cast {
     let mut rng = Rng::new(seed, "cast");
-    let names: &[&str] = if rng.hit(0.65) { &["acme"] } else { &["acme", "globex"] };
+    let names: &[&str] = if rng.hit(0.75) { &["acme"] } else { &["acme", "globex"] };
     let start = Timestamp::from_millis(BASE_MS + rng.between(50, 59) * MINUTE_MS + rng.between(0, 59_999));
-    let (busy, quiet) = if rng.hit(0.05) { (rng.between(6, 11), rng.between(6, 12)) } else { (rng.between(2, 3), 4) };
+    let (busy, quiet) = if rng.hit(0.03) { (rng.between(6, 11), rng.between(6, 12)) } else { (2, 4) };
     let end = start.plus_millis(busy * MINUTE_MS);
     let days = |days| end.plus_millis(days * 24 * 60 * MINUTE_MS);
     Cast {
@@ -166,7 +165,7 @@ fn cast(seed: u64) -> Cast {
         start,
         end,
         rest: end.plus_millis(quiet * MINUTE_MS),
-        metric_buckets: METRIC_BUCKETS,
+        metric_buckets: METRIC_BUCKETS[usize::from(rng.hit(0.4))],
         later: if rng.hit(0.025) { vec![days(rng.between(4, 29)), days(31)] } else { vec![] },
     }
 }

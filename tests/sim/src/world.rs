@@ -27,18 +27,28 @@ use std::sync::Arc;
 /// The project of telemetry that names none.
 pub const PROJECT: &str = "shop";
 
+/// How many a run may have: in two, metrics lie apart; each costs its rounds in every minute.
+pub const METRIC_BUCKETS: [u16; 2] = [1, 2];
+
 /// What is the same in all runs: the production code that is simulated.
 #[derive(Clone)]
 pub struct Product {
-    pub catalogue: Arc<Catalogue>,
+    catalogues: [Arc<Catalogue>; METRIC_BUCKETS.len()],
     pub codec: Arc<dyn Codec>,
     pub topology: Topology,
 }
 
 impl Product {
-    pub fn new(catalogue: Catalogue, codec: Arc<dyn Codec>) -> Result<Self, String> {
-        let topology = serde_json::from_value(render::topology(&catalogue)).map_err(|e| e.to_string())?;
-        Ok(Self { catalogue: Arc::new(catalogue), codec, topology })
+    /// `catalogue` makes it for so many metric buckets.
+    pub fn new(catalogue: impl Fn(u16) -> Catalogue, codec: Arc<dyn Codec>) -> Result<Self, String> {
+        let catalogues = METRIC_BUCKETS.map(|buckets| Arc::new(catalogue(buckets)));
+        let topology = serde_json::from_value(render::topology(&catalogues[0])).map_err(|e| e.to_string())?;
+        Ok(Self { catalogues, codec, topology })
+    }
+
+    fn catalogue(&self, metric_buckets: u16) -> &Arc<Catalogue> {
+        let that = self.catalogues.iter().find(|c| c.metric_buckets() == metric_buckets);
+        that.unwrap_or(&self.catalogues[0])
     }
 }
 
@@ -72,7 +82,13 @@ pub enum Posted {
 pub type Invocation = BoxFuture<'static, Done>;
 
 impl World {
-    pub fn new(product: &Product, plan: Arc<Plan>, documents: Arc<dyn Documents>, shared: Arc<Shared>) -> Self {
+    pub fn new(
+        product: &Product,
+        metric_buckets: u16,
+        plan: Arc<Plan>,
+        documents: Arc<dyn Documents>,
+        shared: Arc<Shared>,
+    ) -> Self {
         let store = Arc::new(SimStore { inner: documents, shared: shared.clone() });
         let bus = Arc::new(Bus(shared.clone()));
         let ports = Ports {
@@ -86,7 +102,7 @@ impl World {
             recorder: shared.journal.clone(),
             jitter: Jitter::Spread,
         };
-        let shell = Shell { catalogue: product.catalogue.clone(), ports };
+        let shell = Shell { catalogue: product.catalogue(metric_buckets).clone(), ports };
         Self { shell, receiver: Receiver::new(product.codec.clone()), shared, plan }
     }
 

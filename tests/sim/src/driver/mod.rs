@@ -107,6 +107,8 @@ pub struct Driver<'r> {
     weighed: BTreeSet<i64>,
     heal_at: Timestamp,
     healed: bool,
+    /// How far the clock of the handlers was ahead at most.
+    ahead_ms: i64,
     commits: usize,
     owed: Vec<Envelope>,
     broken: Option<(&'static str, String)>,
@@ -151,6 +153,7 @@ impl<'r> Driver<'r> {
             weighed: BTreeSet::new(),
             heal_at,
             healed: false,
+            ahead_ms: 0,
             commits: 0,
             owed: vec![],
             broken: None,
@@ -163,7 +166,6 @@ impl<'r> Driver<'r> {
 
     /// From the first arrival to rest.
     pub fn run(&mut self) -> Result<Outcome, Violation> {
-        let rest = self.heal_at.plus_millis(self.cast.rest.millis_since(self.cast.end) + self.ahead_ms());
         loop {
             let now = self.now();
             if !self.healed && now >= self.heal_at {
@@ -174,12 +176,12 @@ impl<'r> Driver<'r> {
             } else {
                 self.begin_and_work(now)?
             }
-            let next = self.next(now).filter(|next| *next <= rest);
+            let next = self.next(now).filter(|next| *next <= self.rest());
             let Some(next) = next else { break };
             self.between_instants();
             self.shared.time.advance_to(next);
         }
-        self.shared.time.advance_to(rest);
+        self.shared.time.advance_to(self.rest());
         let outcome = self.at_rest()?;
         self.aeons().map(|()| outcome)
     }

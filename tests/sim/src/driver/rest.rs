@@ -82,16 +82,16 @@ impl Driver<'_> {
             let off = (drawn % CLOCK_STEP_MS) as i64 - (CLOCK_STEP_MS / 2) as i64;
             self.shared.say(|| format!("the clock of the handlers is off by {off} ms"));
             self.shared.time.put_handlers_off(off);
+            self.ahead_ms = self.ahead_ms.max(off);
         }
         if self.shared.chance.hits(Fault::Replay, 2) {
             self.replay(true);
         }
     }
 
-    /// What a clock that was ahead has dated is due so much later.
-    pub(super) fn ahead_ms(&self) -> i64 {
-        let steps = self.shared.chance.rates().of(Fault::ClockStep) > 0.0;
-        if steps { CLOCK_STEP_MS as i64 / 2 } else { 0 }
+    /// The end of the run. What a clock that was ahead has dated is due so much later.
+    pub(super) fn rest(&self) -> Timestamp {
+        self.heal_at.plus_millis(self.cast.rest.millis_since(self.cast.end) + self.ahead_ms)
     }
 
     /// The next instant at which anything can happen.
