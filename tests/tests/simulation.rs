@@ -85,7 +85,7 @@ fn a_seed_runs_alike_on_both_stores() {
 
 #[test]
 fn no_worker_lands_without_its_part_in_the_simulation() {
-    let catalogue = product().unwrap().catalogue;
+    let catalogue = product().unwrap().catalogue(1).clone();
     let catalogued: BTreeSet<&str> = catalogue.workers().map(|w| w.spec().name).collect();
     let simulated: Vec<&str> = PARTS.iter().map(|p| p.worker).collect();
     assert_eq!(simulated.iter().copied().collect::<BTreeSet<_>>(), catalogued, "tests/sim/src/workers/mod.rs");

@@ -121,6 +121,7 @@ fn one(product: &Product, seed: u64, wishes: &Wishes, trace: bool) -> Result<Exi
     }
 }
 
+#[expect(clippy::disallowed_methods, reason = "how fast it goes is told in real time")]
 fn many(product: &Product, options: &Options, wishes: &Wishes) -> Result<ExitCode, Box<dyn Error>> {
     let threads = thread::available_parallelism()?.get();
     let began = Instant::now();

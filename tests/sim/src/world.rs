@@ -46,7 +46,7 @@ impl Product {
         Ok(Self { catalogues, codec, topology })
     }
 
-    fn catalogue(&self, metric_buckets: u16) -> &Arc<Catalogue> {
+    pub fn catalogue(&self, metric_buckets: u16) -> &Arc<Catalogue> {
         let that = self.catalogues.iter().find(|c| c.metric_buckets() == metric_buckets);
         that.unwrap_or(&self.catalogues[0])
     }
