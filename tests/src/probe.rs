@@ -35,6 +35,8 @@ pub struct Seen {
     pub not_before: Option<Timestamp>,
     /// Wakes the thing at this instant.
     pub wake: Option<Timestamp>,
+    /// Bytes that the thing has from now on.
+    pub weight: usize,
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -47,6 +49,8 @@ pub enum Input {
 pub struct Thing {
     pub count: u64,
     pub woken: Vec<Timestamp>,
+    #[serde(default)]
+    pub ballast: String,
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -143,6 +147,7 @@ impl Worker for Probe {
                     return Ok(Decision::because("too-few"));
                 }
                 thing.count += seen.amount;
+                thing.ballast = "x".repeat(seen.weight);
                 let mut document = Document::new(unit.key.clone(), "thing", &thing);
                 if let Some(wake) = seen.wake.or(view.due) {
                     document = document.due(NAME, wake);

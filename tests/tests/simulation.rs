@@ -14,7 +14,7 @@ use opsloop_sim::{
 use std::{collections::BTreeSet, fs, path::PathBuf};
 
 /// From seed 1 on.
-const SEEDS: u64 = 5;
+const SEEDS: u64 = 20;
 const SEEDS_DURABLE: u64 = 5;
 const THREADS: usize = 2;
 

@@ -66,6 +66,15 @@ pub struct PayloadRef {
     pub bytes: u64,
 }
 
+/// What a reference to a stored object begins with. It names the object, not an account: where objects lie is known to
+/// the adapter, so a reference is there before the object is (bind) and outlives a move.
+pub const BLOB_SCHEME: &str = "opsloop-blob:";
+
+/// The reference to the object of this name.
+pub fn blob_uri(name: &str) -> String {
+    format!("{BLOB_SCHEME}{name}")
+}
+
 impl Envelope {
     /// SPEC 4.6 up to loop depth: size, JSON, fields, syntax, traceparent, depth. The tenant guard stands in `Scope`.
     pub fn decode(bytes: &[u8]) -> Result<Self, Refusal> {

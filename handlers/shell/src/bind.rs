@@ -6,7 +6,7 @@ use opsloop_kernel::{
     Bears, Commit, Context, Decision, Document, Envelope, Fact, Mutant, Refusal, SpanId, Spec, Stream, TenantId,
     Timestamp, Write,
     document::{BATCH_BYTES_MAX, BATCH_OPERATIONS_MAX, Body, DOCUMENT_BYTES_MAX},
-    envelope::{ENVELOPE_BYTES_MAX, PayloadRef},
+    envelope::{ENVELOPE_BYTES_MAX, PayloadRef, blob_uri},
     ids,
     json::sha256_hex,
     message::{Destination, Message, property},
@@ -173,7 +173,7 @@ fn check_payloads(
         let bytes = Bytes::from(serde_json::to_vec(&envelope.payload).unwrap_or_default());
         let sha256 = sha256_hex(&bytes);
         let name = format!("payload/{tenant}/{sha256}");
-        envelope.payload_ref = Some(PayloadRef { uri: name.clone(), sha256, bytes: bytes.len() as u64 });
+        envelope.payload_ref = Some(PayloadRef { uri: blob_uri(&name), sha256, bytes: bytes.len() as u64 });
         envelope.payload = Body(serde_json::json!({}));
         total -= bytes.len().min(total);
         blobs.push((name, bytes));

@@ -5,7 +5,10 @@
 
 use crate::sqlite::{self, Shared};
 use bytes::Bytes;
-use opsloop_kernel::{Blobs, BoxFuture, Clock, Fault, Timestamp};
+use opsloop_kernel::{
+    Blobs, BoxFuture, Clock, Fault, Timestamp,
+    envelope::{BLOB_SCHEME, blob_uri},
+};
 use rusqlite::{Connection, OptionalExtension, params};
 use std::{io, path::Path, sync::Arc};
 
@@ -19,7 +22,6 @@ CREATE TABLE objects (n INTEGER PRIMARY KEY, bytes BLOB NOT NULL) STRICT;
 ";
 /// Expired objects that one put removes: more than it adds.
 const SWEPT_MAX: i64 = 4;
-const SCHEME: &str = "opsloop-blob:";
 
 pub struct SqliteBlobs {
     files: Shared<Connection>,
@@ -47,12 +49,12 @@ impl Blobs for SqliteBlobs {
         let (owned, expires, now) = (name.to_owned(), expires.millis(), self.clock.now().millis());
         Box::pin(async move {
             self.files.run(move |connection| put(connection, &owned, &bytes, expires, now)).await?;
-            Ok(format!("{SCHEME}{name}"))
+            Ok(blob_uri(name))
         })
     }
 
     fn get<'a>(&'a self, uri: &'a str) -> BoxFuture<'a, Result<Option<Bytes>, Fault>> {
-        let (name, now) = (uri.strip_prefix(SCHEME).map(str::to_owned), self.clock.now().millis());
+        let (name, now) = (uri.strip_prefix(BLOB_SCHEME).map(str::to_owned), self.clock.now().millis());
         Box::pin(async move {
             let Some(name) = name else { return Ok(None) };
             self.files.run(move |connection| get(connection, &name, now)).await

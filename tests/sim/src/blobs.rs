@@ -1,16 +1,11 @@
 //! Payloads that do not fit a message (claim check), in memory: what the embedded store does, without a clock.
 
 use bytes::Bytes;
-use opsloop_kernel::Timestamp;
+use opsloop_kernel::{
+    Timestamp,
+    envelope::{BLOB_SCHEME, blob_uri},
+};
 use std::collections::BTreeMap;
-
-/// As the embedded store's: a payload reference looks the same in both.
-const SCHEME: &str = "opsloop-blob:";
-
-/// Of the object of this name.
-pub fn uri(name: &str) -> String {
-    format!("{SCHEME}{name}")
-}
 
 #[derive(Clone, Default)]
 pub struct Blobs {
@@ -26,12 +21,12 @@ impl Blobs {
             Some((_, until)) => *until = expires.max(*until),
             None => drop(self.objects.insert(name.to_owned(), (bytes, expires))),
         }
-        uri(name)
+        blob_uri(name)
     }
 
     /// `None`: there is no such object, or no longer.
     pub fn get(&self, uri: &str, now: Timestamp) -> Option<Bytes> {
-        let (bytes, until) = self.objects.get(uri.strip_prefix(SCHEME)?)?;
+        let (bytes, until) = self.objects.get(uri.strip_prefix(BLOB_SCHEME)?)?;
         (*until > now).then(|| bytes.clone())
     }
 }

@@ -88,8 +88,9 @@ fn what_is_doomed_stays_so_and_a_stream_comes_back_with_the_rest() {
     assert!(doomed.len() > 20 && doomed.len() < 80, "{}", doomed.len());
     assert!(doomed.iter().all(|n| chance.dooms(Fault::Rejected, *n)));
     assert_eq!(chance.counts().of(Fault::Rejected), doomed.len() as u64);
-    let stream = Stream::new(Container::State, "incidents");
+    let stream = Stream::new(Container::Telemetry, "trace/1");
     assert!(chance.is_stuck(&TenantId::platform(), &stream));
+    assert!(!chance.is_stuck(&TenantId::platform(), &Stream::new(Container::State, "incidents")));
     chance.heal();
     assert!(!chance.is_stuck(&TenantId::platform(), &stream));
 }

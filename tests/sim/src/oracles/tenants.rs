@@ -5,7 +5,7 @@ use crate::{
     journal::{Applied, Oracle, Verdict},
     plan::Cast,
 };
-use opsloop_kernel::{Document, TenantId};
+use opsloop_kernel::{Document, TenantId, envelope::BLOB_SCHEME};
 use serde_json::Value;
 use std::collections::BTreeMap;
 
@@ -56,9 +56,10 @@ impl TenantClosure {
     }
 }
 
-/// Names of stored payloads bear their tenant: `payload/<tenant>/<sha256>`.
+/// References to stored payloads bear their tenant: `payload/<tenant>/<sha256>`.
 fn names(text: &str, tenant: &str) -> bool {
-    text.strip_prefix("payload/").and_then(|t| t.strip_prefix(tenant)).is_some_and(|t| t.starts_with('/'))
+    let name = text.strip_prefix(BLOB_SCHEME).and_then(|name| name.strip_prefix("payload/"));
+    name.and_then(|t| t.strip_prefix(tenant)).is_some_and(|t| t.starts_with('/'))
 }
 
 impl Oracle for TenantClosure {
@@ -94,7 +95,7 @@ mod tests {
         judge("open", &json!({"tenant": "acme", "title": "as globex has it"})).unwrap();
         judge("dead-letter", &json!({"tenant": "globex"})).unwrap();
         fails(judge("open", &json!({"a": [{"tenantId": "globex"}]})), "open 1 of acme names globex");
-        fails(judge("open", &json!({"uri": "payload/globex/ab"})), "names globex");
+        fails(judge("open", &json!({"uri": "opsloop-blob:payload/globex/ab"})), "names globex");
     }
 
     #[test]

@@ -133,7 +133,10 @@ fn tolerant_alerts_and_objectives_have_equal_slots() {
 #[test]
 fn tolerant_sequences_differ_where_data_or_a_command_came_too_late() {
     let alert = || vec![fact("AlertTriggered", "1", json!({"ruleId": "alr-1", "fingerprint": "f"}))];
-    let act = |slot: &str| stored("seen", "seen|AlertEvaluationWorker|evt-1|rule%7Calr-1", json!({"lastSlot": slot}));
+    let act = |slot: &str| {
+        let marker = stored("seen", "seen|AlertEvaluationWorker|evt-1|rule%7Calr-1", json!({"lastSlot": slot}));
+        Dumped { stream: Stream::new(Container::State, "rules"), ..marker }
+    };
     let judge = |calm: Outcome, disturbed: Outcome| same(&calm, &disturbed, Sense::Tolerant).is_ok();
     assert!(!judge(run(vec![act("1")], vec![]), run(vec![act("1")], alert())));
     assert!(judge(run(vec![act("1")], vec![]), run(vec![act("2")], alert())), "a rule that ended at another slot");
