@@ -405,27 +405,6 @@ async fn env_04_a_payload_that_is_gone_is_a_refusal_and_one_that_differs_too() {
 }
 
 #[tokio::test]
-async fn a_fact_beyond_an_envelope_is_read_by_its_consumers() {
-    let (world, _) = world();
-    let weight = 250_000;
-    world.send(&event("1", &Seen { weight, ..thing("a", 1) })).await;
-    world.drain().await;
-    let fact = world.events(COUNTED).remove(0);
-    assert!(fact.payload_ref.is_some() && fact.encode().len() < 10_000);
-    let received = opsloop_shell::invocation::Received {
-        body: fact.encode().into(),
-        message_id: fact.event_id.to_string(),
-        content_type: None,
-        deliveries: 1,
-        enqueued_at: None,
-        properties: Default::default(),
-    };
-    let blobs = &*world.shell.ports.blobs;
-    let read = opsloop_shell::delivery::event_of(&received, blobs, world.now()).await.unwrap();
-    assert_eq!(read.read::<probe::Thing>().unwrap().ballast.len(), weight);
-}
-
-#[tokio::test]
 async fn a15_what_is_older_than_the_markers_is_not_taken_again() {
     let (world, _) = world();
     let old = probe::seen("1", "acme", at(START) - Duration::from_secs(31 * 24 * 3600), &thing("a", 1));

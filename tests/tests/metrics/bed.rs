@@ -5,7 +5,7 @@ use super::otlp::{at, encoded, request};
 use opsloop_embedded::{clock::VirtualClock, store::MemoryStore};
 use opsloop_kernel::{
     Commit, Committed, Directory, DueUnits, Incoming, Moment, Scope, Store, Stream, TelemetryBatch, TelemetrySignal,
-    TenantId, Timestamp, Unit, Worker, incoming::FoundDue, json::sha256_hex, law, ports::Within,
+    TenantId, Timestamp, Unit, Worker, envelope::blob_uri, incoming::FoundDue, json::sha256_hex, law, ports::Within,
 };
 use opsloop_observability::{
     metric_aggregation::{
@@ -216,7 +216,7 @@ impl Bed {
         for message in bound.owed.iter().flat_map(|(_, owed)| &owed.messages) {
             let payload = match message.envelope.0.get("payloadRef").and_then(|r| r["uri"].as_str()) {
                 Some(uri) => {
-                    let (_, bytes) = bound.blobs.iter().find(|(name, _)| name == uri).unwrap();
+                    let (_, bytes) = bound.blobs.iter().find(|(name, _)| blob_uri(name) == uri).unwrap();
                     serde_json::from_slice(bytes).unwrap()
                 }
                 None => serde_json::from_value(message.envelope.0["payload"].clone()).unwrap(),
