@@ -27,7 +27,7 @@ const TABLE: &[Row] = &[
     (TenantLeftOutOfIds, "tenant closure", 30, DRAWN),
     (EtagsIgnored, "MAW |owed once", 100, DRAWN),
     (MarkerNotJudged, "owed once", 30, AGAIN),
-    (MarkDeletedWithoutItsEtag, "MAW ", 60, SLOW),
+    (MarkDeletedWithoutItsEtag, "MAW ", 600, SLOW),
     (NoMarker, "causal closure", 10, DRAWN),
     (MarkerExpiresBeforeItsHorizon, "owed once", 10, DRAWN),
     (OutboxOutsideTheBatch, "FCW items", 10, DRAWN),
@@ -59,12 +59,12 @@ const TABLE: &[Row] = &[
     (SeverityLowered, "IAW I3", 30, DRAWN),
     (LogNumberSkipped, "IAW I2", 10, DRAWN),
     (PlanReadsPolicy, "owed once", 30, AGAIN),
-    (OlderRevisionWins, "FCW revisions", 60, LATE),
-    (WithdrawnItemCounts, "QSW withdrawn", 400, DRAWN),
+    (OlderRevisionWins, "FCW revisions", 400, LATE),
+    (WithdrawnItemCounts, "QSW withdrawn", 1_500, DRAWN),
 ];
 /// The faults that each seed draws.
 const DRAWN: &str = "";
-const RACES: &str = "reorder=1,duplicate=0.3,raced=0.3";
+const RACES: &str = "raced=0.6,reorder=1,duplicate=0.3,replay=0.0001";
 const AGAIN: &str = "reorder=1,duplicate=0.5,lost-ack=0.3,resent=0.2";
 const SLOW: &str = "reorder=1,slow-call=0.4,late-tick=0.2";
 const FAILS: &str = "reorder=1,store-fails=0.2,lost-reply=0.1";
