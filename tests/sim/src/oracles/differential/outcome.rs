@@ -12,7 +12,10 @@ use opsloop_kernel::{
 };
 use opsloop_observability::{alert_evaluation::AlertEvaluationWorker, events::kind, slo_evaluation::SloEvaluation};
 use serde_json::Value;
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 /// Where a document is; of an item from signals without the instant in its id.
 pub type Place = (TenantId, Stream, String);
@@ -27,7 +30,12 @@ pub struct Outcome {
     pub(super) late: BTreeSet<TenantId>,
     /// How many results of rules and SLOs rest on stale input.
     pub(super) stale: f64,
+    /// Slots up to here were judged in any order of ticks; a later one may have waited beyond the end.
+    pub(super) judged_until: Timestamp,
 }
+
+/// A slot waits for its windows (30 s), for a tick that comes (15 s to 60 s), and for the next where one is missed.
+const SLOT_WAITS: Duration = Duration::from_secs(150);
 
 /// The outbox, the shell's own records, and the incidents, which are compared by what their logs tell.
 const ASIDE: [&str; 9] = ["owed", "stuck", "dead-letter", "incident", "log", "open", "cleared", "group", "escalation"];
@@ -57,7 +65,8 @@ impl Outcome {
         }
         let stale = end.recorded.iter().filter(|(name, _)| is_stale_result(name)).map(|(_, n)| n).sum();
         let told = incidents::told(end.documents, &end.plan.contested);
-        Self { documents, events, told, shifted, late: BTreeSet::new(), stale }
+        let judged_until = end.cast.rest - SLOT_WAITS;
+        Self { documents, events, told, shifted, late: BTreeSet::new(), stale, judged_until }
     }
 
     pub fn with_late(self, late: BTreeSet<TenantId>) -> Self {

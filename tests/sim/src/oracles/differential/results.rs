@@ -103,7 +103,7 @@ pub fn sequences(calm: &Outcome, disturbed: &Outcome) -> Verdict {
 
 fn announced(outcome: &Outcome) -> Sequences {
     let mut all = Sequences::new();
-    for e in outcome.events.values() {
+    for e in outcome.events.values().filter(|e| e.occurred_at <= outcome.judged_until) {
         if let Some(of) = subject(e) {
             let slots = all.entry((e.tenant_id.clone(), of)).or_default();
             slots.insert((e.occurred_at, e.event_type.clone()));
