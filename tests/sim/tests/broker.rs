@@ -344,17 +344,3 @@ fn a_delayed_copy_comes_later_and_waits_until_then() {
     assert_eq!(sequences(&mut broker, until), [1, 2]);
     assert!(broker.receive(1, until, LOCK_MS).is_some() && !broker.delay(1, until), "a locked one cannot be delayed");
 }
-
-#[test]
-fn a_process_that_dies_loses_its_locks_and_its_deliveries_count() {
-    let (mut broker, lock) = one_locked(2);
-    let at = START.plus_millis(10);
-    broker.drop_locks(at);
-    assert!(!broker.complete(lock, at));
-    assert_eq!(broker.available(at).iter().map(|r| r.deliveries).collect::<Vec<_>>(), [1]);
-    broker.receive(lock.sequence, at, LOCK_MS).unwrap();
-    broker.drop_locks(at);
-    assert!(broker.available(at).is_empty() && broker.is_empty());
-    let dead = broker.dead("pages", -1, 10, at);
-    assert_eq!((dead[0].dead_at, dead[0].delivered.deliveries, &*dead[0].reason), (at, 2, "MaxDeliveryCountExceeded"));
-}

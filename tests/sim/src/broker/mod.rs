@@ -276,16 +276,6 @@ impl Broker {
         true
     }
 
-    /// A fault: whoever held a lock died. Those deliveries have counted.
-    pub fn drop_locks(&mut self, now: Timestamp) {
-        let locked = |sequence: &i64| matches!(self.copies[sequence].state, State::Locked(_));
-        let dropped: Vec<i64> = self.index.wakes.iter().map(|(_, sequence)| *sequence).filter(locked).collect();
-        for sequence in dropped {
-            self.enter(sequence, State::Locked(now.floor_millis()));
-        }
-        self.wake(now);
-    }
-
     /// The earliest instant at which a scheduled or delayed copy is enqueued or a lock runs out.
     pub fn next_wake(&self) -> Option<Timestamp> {
         self.index.wakes.first().map(|(at, _)| *at)
