@@ -2,7 +2,7 @@
 
 use opsloop_embedded::store::Dumped;
 use opsloop_kernel::{DocId, Document, Envelope, Message, Stream, TenantId, Timestamp, message::DeadLetter};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::plan::{Cast, Plan};
 
@@ -44,6 +44,8 @@ pub struct End<'a> {
     pub published: &'a [Message],
     /// By handler (worker name).
     pub dead: &'a BTreeMap<String, Vec<DeadLetter>>,
+    /// Ids of the messages that the broker gives out later: a worker put them off.
+    pub scheduled: &'a BTreeSet<String>,
     /// Arrivals that were accepted, by their index in the plan.
     pub accepted: &'a [bool],
     /// Sums of recorded signals, by `worker|signal|labels`.

@@ -125,6 +125,8 @@ async fn rules_are_listed_in_pages_and_a_deleted_one_is_gone() {
     assert_eq!(w.command(&W, "DeleteAlertRule", "10:00:21", json!({"ruleId": "alr-1"})).await.0, 404);
     let _ = w.tick(&W, at("10:01")).await;
     assert!(w.get(&docs::stream(), "rule|alr-1").await.is_none(), "its last slot has passed");
+    let late = w.command(&W, "SaveAlertRule", "09:59:10", rule(json!({"ruleId": "alr-1"}))).await;
+    assert_eq!((late.0, &late.1["nextSlot"]), (201, &json!(at("10:02"))), "that slot is not judged again");
     assert!(get(&w, "/v1/alerts/rules/{id}", &request(&[("id", "alr-2")], &[], Value::Null)).await.is_ok());
     assert_eq!(
         get(&w, "/v1/alerts/rules", &request(&[], &[("cursor", "zz")], Value::Null)).await.unwrap_err().status,

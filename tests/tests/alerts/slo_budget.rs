@@ -138,10 +138,12 @@ async fn a_deleted_slo_closes_its_episodes_in_its_last_slot() {
     assert_eq!(w.command(&S, "DeleteSlo", "10:12:31", json!({"sloId": "slo-1"})).await.0, 404);
     let _ = w.tick(&S, at("10:13")).await;
     assert_eq!(w.told(kind::SLO_RECOVERED).len(), 1);
-    for id in [docs::slo_id("slo-1"), docs::root_id("slo-1"), docs::hours_id("slo-1")] {
+    for id in [docs::slo_id("slo-1"), docs::hours_id("slo-1")] {
         assert!(w.get(&docs::stream(), &id.0).await.is_none(), "{id}");
     }
     assert!(w.tick(&S, at("10:14")).await.is_empty());
+    let again = w.command(&S, "SaveSlo", "10:10:05", slo(json!({}))).await;
+    assert_eq!((again.0, &again.1["nextSlot"]), (201, &json!(at("10:14"))), "no slot of the old one is judged again");
 }
 
 #[tokio::test]

@@ -159,7 +159,7 @@ fn next_slot(view: &RuleView, rule: &StoredRule, at: Timestamp) -> Option<Timest
             let kept = grid(&old.body.rule) == new;
             Some(if kept { *due } else { new.after(body.pace.last_slot.unwrap_or(at)) })
         }
-        _ => rule.is_live().then(|| new.after(at)),
+        (root, _) => rule.is_live().then(|| new.after(root.as_ref().map_or(at, |h| h.body.pace.resumes(at)))),
     }
 }
 
@@ -170,7 +170,8 @@ fn deleted(view: &RuleView, id: &str, at: Timestamp) -> Decision {
     };
     let stored = StoredRule { deleted: true, ..held.body.clone() };
     let root = view.root.as_ref().map_or_else(|| Root::of(id), |h| h.body.clone());
-    let due = view.root.as_ref().and_then(|h| h.due).unwrap_or_else(|| grid(&stored.rule).after(at));
+    let from = view.root.as_ref().map_or(at, |h| h.body.pace.resumes(at));
+    let due = view.root.as_ref().and_then(|h| h.due).unwrap_or_else(|| grid(&stored.rule).after(from));
     Decision::because("rule-deleted")
         .write(save(root.document(Some(due)), view.root.as_ref()))
         .write(save(stored.document(), Some(held)))

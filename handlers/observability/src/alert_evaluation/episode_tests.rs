@@ -35,7 +35,7 @@ fn a_disabled_rule_clears_in_its_next_slot_which_is_the_last() {
         let clear = &decision.facts[0];
         assert_eq!((resolved(clear).reason, clear.about.freshness.clone()), (ClearReason::RuleDisabled, None));
         let deletes = decision.writes.iter().filter(|w| matches!(w, Write::Delete(..))).count();
-        assert_eq!(deletes, if deleted { 3 } else { 1 });
+        assert_eq!(deletes, if deleted { 2 } else { 1 });
         let due = decision.writes.iter().filter_map(Write::document).filter(|d| d.due.is_some()).count();
         assert_eq!(due, 0);
     }

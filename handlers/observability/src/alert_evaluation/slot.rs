@@ -12,7 +12,7 @@ use crate::{
     series::{Evidence, Grid, Held, Reach, Reading, Selected, Waits, judge, slots, source::Buckets},
 };
 use opsloop_kernel::{
-    Decision, Document, Fact, Halt, LabelSet, Note, TenantId, Timestamp, Write,
+    Decision, Fact, Halt, LabelSet, Note, TenantId, Timestamp, Write,
     signal::{RULE_ERRORS, SLOTS_SKIPPED, STALE_RESULTS, TICK_SKIPPED},
 };
 use serde::{Deserialize, Serialize};
@@ -123,17 +123,16 @@ impl Case<'_> {
 
     /// The last slot of a rule: clears for what was announced, then nothing is due any more.
     fn closes(&self) -> Decision {
-        let mut decision = self.dropped("rule-disabled", ClearReason::RuleDisabled);
-        let root = Root::of(&self.rule().rule_id);
+        let decision = self.dropped("rule-disabled", ClearReason::RuleDisabled);
+        let root = Root { pace: slots::Pace::ended(self.at), ..Root::of(&self.rule().rule_id) };
         if !self.stored.body.deleted {
             return decision.write(self.save(&root, None));
         }
-        let gone: [(Document, _); 2] =
-            [(self.stored.body.document(), &self.stored.etag), (root.document(None), &self.root.etag)];
-        for (document, etag) in gone {
-            decision = decision.write(Write::Delete(document.id, etag.clone()));
-        }
+        let root = root.document(None).expires(self.at.plus_millis(slots::ENDED_KEPT_MS));
+        let rule = self.stored.body.document().id;
         decision
+            .write(Write::Save(root, Some(self.root.etag.clone())))
+            .write(Write::Delete(rule, self.stored.etag.clone()))
     }
 
     fn changed(&self) -> Decision {

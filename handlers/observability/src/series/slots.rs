@@ -49,7 +49,21 @@ pub struct Pace {
     pub waits: Option<Waits>,
 }
 
+/// How long the last slot of what was deleted is remembered: longer than a command can hang in its invocation.
+pub const ENDED_KEPT_MS: i64 = 86_400_000;
+
 impl Pace {
+    /// Nothing is evaluated any more. Under the same id no slot is ever judged twice, also where a command that was
+    /// held up makes it anew: what is announced of a slot has its identity from the slot.
+    pub fn ended(slot: Timestamp) -> Self {
+        Self { last_slot: Some(slot), ..Self::default() }
+    }
+
+    /// From when on there may be slots again.
+    pub fn resumes(&self, at: Timestamp) -> Timestamp {
+        self.last_slot.map_or(at, |last| at.max(last))
+    }
+
     /// The slot is over.
     pub fn pass(&mut self, slot: Timestamp, waits: Option<Waits>) {
         self.first_slot = self.first_slot.or(Some(slot));

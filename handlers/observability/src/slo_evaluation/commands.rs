@@ -97,7 +97,8 @@ fn saved(view: &SloView, slo: &SloDefinition, at: Timestamp) -> Decision {
     let version = old.map_or(1, |o| o.slo.version.saturating_add(1));
     let stored = StoredSlo { slo: SloDefinition { version, ..slo.clone() }, deleted: false };
     let running = view.root.as_ref().filter(|h| h.due.is_some());
-    let due = running.and_then(|h| h.due).or_else(|| stored.is_live().then(|| GRID.after(at)));
+    let from = view.root.as_ref().map_or(at, |h| h.body.pace.resumes(at));
+    let due = running.and_then(|h| h.due).or_else(|| stored.is_live().then(|| GRID.after(from)));
     let root = running.map_or_else(|| Root::of(&slo.slo_id), |h| h.body.clone());
     let body = json!({"sloId": slo.slo_id, "version": version, "nextSlot": due});
     let decision = Decision::because("slo-saved")
@@ -118,7 +119,8 @@ fn deleted(view: &SloView, id: &str, at: Timestamp) -> Decision {
     };
     let stored = StoredSlo { deleted: true, ..held.body.clone() };
     let root = view.root.as_ref().map_or_else(|| Root::of(id), |h| h.body.clone());
-    let due = view.root.as_ref().and_then(|h| h.due).unwrap_or_else(|| GRID.after(at));
+    let from = view.root.as_ref().map_or(at, |h| h.body.pace.resumes(at));
+    let due = view.root.as_ref().and_then(|h| h.due).unwrap_or_else(|| GRID.after(from));
     Decision::because("slo-deleted")
         .write(save(root.document(Some(due)), view.root.as_ref()))
         .write(save(stored.document(), Some(held)))

@@ -144,13 +144,16 @@ impl Case<'_> {
     fn closes(&self) -> Decision {
         let mut decision = Decision::because("slo-disabled");
         decision.facts = self.ended(self.root.body.active.iter(), self.root.body.exhausted_since);
-        let root = Root::of(&self.slo().slo_id);
+        let root = Root { pace: slots::Pace::ended(self.at), ..Root::of(&self.slo().slo_id) };
         decision.writes.extend(self.hours_dropped());
         if !self.stored.body.deleted {
             return decision.write(self.save(&root, None));
         }
-        let (slo, root) = (self.stored.body.document().id, root.document(None).id);
-        decision.write(Write::Delete(slo, self.stored.etag.clone())).write(Write::Delete(root, self.root.etag.clone()))
+        let root = root.document(None).expires(self.at.plus_millis(slots::ENDED_KEPT_MS));
+        let slo = self.stored.body.document().id;
+        decision
+            .write(Write::Save(root, Some(self.root.etag.clone())))
+            .write(Write::Delete(slo, self.stored.etag.clone()))
     }
 
     fn hours_dropped(&self) -> Option<Write> {

@@ -320,6 +320,12 @@ impl Broker {
         }
     }
 
+    /// Ids of the messages that are not given out before their time.
+    pub fn scheduled(&self) -> BTreeSet<String> {
+        let later = self.copies.values().filter(|kept| matches!(kept.state, State::Scheduled(_)));
+        later.map(|kept| kept.message.id.clone()).collect()
+    }
+
     /// Nothing waits for anything; dead letters may be there.
     pub fn is_empty(&self) -> bool {
         self.copies.len() == self.index.dead.len()

@@ -21,7 +21,8 @@ use crate::{
     world::{Done, Invocation, Posted, World},
 };
 use futures::FutureExt;
-use opsloop_kernel::{Envelope, TenantId, Timestamp, document::What, ports::Within};
+use opsloop_kernel::{Envelope, TenantId, Timestamp, Worker, document::What, ports::Within};
+use opsloop_observability::quality_score::QualityScoreWorker;
 use opsloop_shell::{bind::WHAT_OUTBOX, catalogue::OUTBOX_SWEEP};
 use std::{
     borrow::Cow,
@@ -36,6 +37,8 @@ const IN_FLIGHT_MAX: usize = 24;
 const LOCK_MS: i64 = 300_000;
 /// Tries at one instant to do what is due, where retries come at once.
 const ROUNDS_MAX: u32 = 60;
+/// Reads what others have come to by then, and waits for no mark of theirs.
+const READER: &str = QualityScoreWorker::SPEC.name;
 const SWEEP_EVERY_MS: i64 = 30_000;
 
 /// An oracle said no, or the run did not come to its end.
@@ -197,17 +200,9 @@ impl<'r> Driver<'r> {
             self.timers[*n].next = self.after(*n, now);
         }
         self.work()?;
-        for _ in 0..ROUNDS_MAX {
-            let before = (self.commits, self.shared.chance.fired().len());
-            for n in &due {
-                self.start_timer(*n, now);
-            }
-            self.work()?;
-            self.settle_debts(now)?;
-            if (self.commits, self.shared.chance.fired().len()) == before {
-                break;
-            }
-        }
+        let (readers, others): (Vec<_>, Vec<_>) = due.into_iter().partition(|n| self.timers[*n].function == READER);
+        self.until_nothing_comes(&others, now)?;
+        self.until_nothing_comes(&readers, now)?;
         while let Some((_, n)) = self.take_arrival(now) {
             self.post(n);
             if matches!(self.plan.arrivals[n].offer, Offer::Command { .. }) {
@@ -217,6 +212,21 @@ impl<'r> Driver<'r> {
         }
         self.work()?;
         self.settle_debts(now)
+    }
+
+    fn until_nothing_comes(&mut self, timers: &[usize], now: Timestamp) -> Result<(), Violation> {
+        for _ in 0..ROUNDS_MAX {
+            let before = (self.commits, self.shared.chance.fired().len());
+            for n in timers {
+                self.start_timer(*n, now);
+            }
+            self.work()?;
+            self.settle_debts(now)?;
+            if (self.commits, self.shared.chance.fired().len()) == before {
+                break;
+            }
+        }
+        Ok(())
     }
 
     /// What a hint left is published before the next instant.

@@ -119,7 +119,7 @@ impl Driver<'_> {
             return Err(self.violation("quiescence", format!("arrivals {unsent:?} were never accepted")));
         }
         let documents = self.documents.dump().map_err(|f| self.violation("quiescence", format!("{f:?}")))?;
-        let dead = self.dead();
+        let (dead, scheduled) = (self.dead(), self.shared.broker().scheduled());
         let (published, recorded) = (self.shared.journal.all_published(), self.shared.journal.sums());
         let end = End {
             cast: self.cast,
@@ -127,6 +127,7 @@ impl Driver<'_> {
             documents: &documents,
             published: &published,
             dead: &dead,
+            scheduled: &scheduled,
             accepted: &self.accepted,
             recorded: &recorded,
         };

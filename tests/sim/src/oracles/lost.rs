@@ -28,6 +28,8 @@ pub struct NothingLost {
     chunks: BTreeSet<(String, String)>,
     facts: Vec<Envelope>,
     batches: Vec<Message>,
+    /// Worker and event of what is to be tried again after the end.
+    put_off: BTreeSet<(String, String)>,
 }
 
 impl Oracle for NothingLost {
@@ -66,6 +68,7 @@ impl Oracle for NothingLost {
     fn at_rest(&mut self, end: &End<'_>) -> Verdict {
         died(end)?;
         let stuck = stuck(end);
+        self.put_off = end.scheduled.iter().filter_map(|id| put_off(id)).collect();
         for fact in &self.facts {
             match stuck.get(fact.event_id.as_str()) {
                 Some(kept) => is_kept(fact, kept)?,
@@ -94,7 +97,7 @@ impl NothingLost {
         for (worker, units) in taken::by(e) {
             let key = (tenant.clone(), worker.to_owned(), e.event_id.to_string());
             let decided = self.decided.get(&key).map_or(0, BTreeSet::len);
-            if decided < units {
+            if decided < units && !self.put_off.contains(&(key.1, key.2)) {
                 let what = format!("{} {} of {tenant}", e.event_type, e.event_id);
                 return Err(format!("{what} is lost: {worker} has decided {decided} of {units} units"));
             }
@@ -126,6 +129,10 @@ impl NothingLost {
         }
         Err(format!("the batch {} of {tenant} in {:?} is lost: nothing of it was stored", batch.id, batch.to))
     }
+}
+
+fn put_off(id: &str) -> Option<(String, String)> {
+    reading::copy_id(id).map(|(event, worker, _)| (worker.to_owned(), event.to_owned()))
 }
 
 /// `chunk|<id>` as it is; `raw|<window>|<batch>|<part>` without the window and the number of its own document.

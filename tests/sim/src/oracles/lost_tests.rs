@@ -39,6 +39,18 @@ fn a_fact_of_our_own_without_its_marker_is_lost_unless_it_is_stuck() {
 }
 
 #[test]
+fn what_its_worker_has_put_off_is_not_lost_and_of_another_worker_it_is() {
+    let mut oracle = NothingLost::default();
+    oracle.applied(&commit(vec![], vec![alert()])).unwrap();
+    let put_off = |worker: &str| {
+        let copy = format!("{}:{worker}:h1", alert().event_id);
+        Ended { scheduled: BTreeSet::from([copy]), ..Ended::default() }
+    };
+    assert_eq!(put_off(WORKER).judged(&mut oracle), "");
+    assert!(put_off("QualityScoreWorker").judged(&mut oracle).contains("has decided 0 of 1 units"));
+}
+
+#[test]
 fn a_command_without_its_marker_is_lost() {
     let (method, key, body) = (Method::Post, "k".to_owned(), json!({}));
     let post = Offer::Command { method, path: "/v1/incidents".into(), body, key, expect: vec![201] };

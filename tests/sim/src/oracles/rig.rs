@@ -14,7 +14,7 @@ use opsloop_kernel::{
     message::{DeadLetter, Delivered},
 };
 use serde_json::{Value, json};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 pub fn at(text: &str) -> Timestamp {
     format!("2026-11-21T{text}Z").parse().unwrap()
@@ -145,6 +145,7 @@ pub struct Ended {
     pub documents: Vec<Dumped>,
     pub published: Vec<Message>,
     pub dead: BTreeMap<String, Vec<DeadLetter>>,
+    pub scheduled: BTreeSet<String>,
 }
 
 impl Ended {
@@ -156,6 +157,7 @@ impl Ended {
             documents: &self.documents,
             published: &self.published,
             dead: &self.dead,
+            scheduled: &self.scheduled,
             accepted: &accepted,
             recorded: &recorded,
         })

@@ -75,7 +75,8 @@ impl Oracle for SlotsWait {
                     metrics(&after.body.0, &mut found);
                     self.reads.insert((commit.tenant.clone(), id_of(&after.body.0)), found);
                 }
-                "slots" => {
+                // The last slot of what was disabled or deleted reads nothing.
+                "slots" if after.due.is_some() => {
                     let before = change.before.as_ref().map_or(&Value::Null, |d| &d.body.0);
                     self.judge(&commit.tenant, before, &after.body.0)?;
                 }
@@ -109,9 +110,10 @@ mod tests {
         let stream = Stream::new(Container::Metrics, names::stream_of("m", cast().metric_buckets).name);
         let root = saved(Document::new(names::BUCKET, "bucket", &bucket));
         oracle.applied(&Applied { stream, ..commit(vec![root], vec![]) }).unwrap();
-        let slot = |at: &str, waits: Value| {
-            let body = json!({"ruleId": "r", "lastSlot": format!("2026-11-21T{at}.000Z"), "waits": waits});
-            commit(vec![document("slots", body)], vec![])
+        let slot = |slot: &str, waits: Value| {
+            let body = json!({"ruleId": "r", "lastSlot": format!("2026-11-21T{slot}.000Z"), "waits": waits});
+            let due = at("10:07:00");
+            commit(vec![saved(Document::new("slots", "slots", &body).due("rules", due))], vec![])
         };
         oracle.applied(&slot("10:05:00", Value::Null)).unwrap();
         oracle.applied(&slot("10:06:00", json!({}))).unwrap();

@@ -25,7 +25,11 @@ use opsloop_observability::{
     trace_ingestion::TraceIngestionWorker,
 };
 use opsloop_shell::bind::{self, Cause, Owed};
-use std::{collections::BTreeMap, future::Future, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    future::Future,
+    sync::Arc,
+};
 
 const PART_BYTES: usize = 240 * 1024;
 const STEP_MS: i64 = 10_000;
@@ -106,6 +110,7 @@ impl Tape {
             documents: &self.documents,
             published: &self.published,
             dead: &BTreeMap::new(),
+            scheduled: &BTreeSet::new(),
             accepted: &accepted,
             recorded: &self.recorded,
         };

@@ -30,7 +30,7 @@ use opsloop_observability::{
 };
 use opsloop_shell::bind;
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     future::Future,
     sync::Arc,
 };
@@ -208,6 +208,7 @@ impl Stage {
             documents: &documents,
             published: &[],
             dead: &dead,
+            scheduled: &BTreeSet::new(),
             accepted: &[],
             recorded: &recorded,
         };

@@ -12,7 +12,7 @@ use opsloop_kernel::{
     http::{Does, Endpoint, Problem, Request},
 };
 use serde_json::{Value, json};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 pub fn tenant(name: &str) -> TenantId {
     TenantId::parse(name).unwrap()
@@ -141,6 +141,7 @@ pub fn at_rest(oracle: &mut dyn Oracle, documents: &[Dumped]) -> Verdict {
         documents,
         published: &[],
         dead: &dead,
+        scheduled: &BTreeSet::new(),
         accepted: &[],
         recorded: &recorded,
     })
