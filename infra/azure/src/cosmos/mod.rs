@@ -1,0 +1,1 @@
+//! Documents and what is due, in Azure Cosmos DB.

@@ -1,0 +1,1 @@
+//! Secrets by reference, from Azure Key Vault.
