@@ -8,8 +8,8 @@ use azure_core::{
 use azure_identity::{
     DeveloperToolsCredential, ManagedIdentityCredential, ManagedIdentityCredentialOptions, UserAssignedId,
 };
-use std::sync::Arc;
-use url::{Host, Url};
+use std::{net::IpAddr, sync::Arc};
+use url::Url;
 
 /// Whose token is asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -45,12 +45,10 @@ impl Identity {
 
 /// Whether the endpoint is on this machine.
 pub fn is_loopback(endpoint: &Url) -> bool {
-    match endpoint.host() {
-        Some(Host::Domain(name)) => name == "localhost",
-        Some(Host::Ipv4(ip)) => ip.is_loopback(),
-        Some(Host::Ipv6(ip)) => ip.is_loopback(),
-        None => false,
-    }
+    let Some(host) = endpoint.host_str() else { return false };
+    // Of a scheme that `url` does not know (amqp), an address is text.
+    let address = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
+    address.map_or(host == "localhost", |ip| ip.is_loopback())
 }
 
 #[derive(Debug)]
