@@ -16,7 +16,7 @@ use std::{collections::BTreeSet, sync::Mutex};
 /// Chains of one delivery beside each other.
 const CHAINS_AT_ONCE: usize = 8;
 /// A lost race is decided again at once this often (SPEC 3.5); then it is the settlement's.
-const RACES_AT_ONCE: u32 = 3;
+const RACES_AT_ONCE: usize = 3;
 
 /// One delivery to run through a worker.
 pub struct Job<'a> {
@@ -91,62 +91,76 @@ fn rests<K: std::fmt::Display>(chain: &[Unit<K>], job: &Job<'_>) -> bool {
     job.resting.lock().is_ok_and(|resting| chain.iter().any(|u| resting.contains(&text_of(u))))
 }
 
+/// A unit of a chain relies on what those before it have decided, so one that lost a race is decided again together
+/// with them: what it then sees, they must have seen. How each ended is what its first end was.
 async fn run_chain<W: Worker>(worker: &W, chain: &[Unit<W::Key>], input: &W::Input, job: &Job<'_>) -> Vec<Settled> {
     let mut out = Vec::with_capacity(chain.len());
-    for unit in chain {
-        let settled = settle_unit(worker, unit, input, job).await.unwrap_or_else(Settled::Stopped);
+    let mut races = 0;
+    let mut n = 0;
+    while let Some(unit) = chain.get(n) {
+        let settled = match try_unit(worker, unit, input, job).await {
+            Ok(Some(settled)) => settled,
+            Ok(None) if races < RACES_AT_ONCE * chain.len() => {
+                races += 1;
+                n = 0;
+                continue;
+            }
+            Ok(None) => Settled::Stopped(Fault::Raced.into()),
+            Err(stop) => Settled::Stopped(stop),
+        };
         let ends = matches!(settled, Settled::Stopped(_) | Settled::Again { .. });
-        out.push(settled);
+        if ends || n == out.len() {
+            out.push(settled);
+        }
         if ends && !mutant::is(Mutant::ChainGoesOnAfterAFailure) {
             if let Ok(mut resting) = job.resting.lock() {
                 resting.insert(text_of(unit));
             }
             break;
         }
+        n += 1;
     }
     out
 }
 
-async fn settle_unit<W: Worker>(
+/// `None`: a race was lost, and nothing of it was applied.
+async fn try_unit<W: Worker>(
     worker: &W,
     unit: &Unit<W::Key>,
     input: &W::Input,
     job: &Job<'_>,
-) -> Result<Settled, Stop> {
+) -> Result<Option<Settled>, Stop> {
     let scope = Scope::admit(job.whose, &unit.tenant, &*job.ports.store)?;
     let at = Moment(unit.due.filter(|_| !mutant::is(Mutant::MomentFromTheTick)).unwrap_or(job.moment));
+    let view = worker.observe(unit, input, &scope).await?;
+    let decision = match W::decide(unit, input, &view, at) {
+        Ok(decision) => decision,
+        Err(Halt::Refused(refusal)) => return Err(refusal.into()),
+        Err(Halt::Again { at, reason }) => return Ok(Some(Settled::Again { at, reason })),
+    };
     let key = unit.key.to_string();
-    for _ in 0..=RACES_AT_ONCE {
-        let view = worker.observe(unit, input, &scope).await?;
-        let decision = match W::decide(unit, input, &view, at) {
-            Ok(decision) => decision,
-            Err(Halt::Refused(refusal)) => return Err(refusal.into()),
-            Err(Halt::Again { at, reason }) => return Ok(Settled::Again { at, reason }),
-        };
-        let cause = Cause {
-            spec: &W::SPEC,
-            tenant: &unit.tenant,
-            stream: &unit.stream,
-            key: &key,
-            event: job.event,
-            marker: job.marker,
-            command: job.command,
-            at: at.0,
-            now: job.ports.clock.now(),
-        };
-        let bound = bind::bind(&cause, &decision)?;
-        match commit(&bound, job.ports).await? {
-            Committed::Applied(etags) => {
-                note(W::SPEC.name, &decision.notes, job.ports);
-                relay::hint(&bound, &etags, &unit.tenant, &unit.stream, job.ports).await;
-                return Ok(applied(decision, &bound));
-            }
-            Committed::Duplicate => return Ok(Settled::Duplicate { seen: seen(&scope, unit, &bound).await? }),
-            Committed::Raced => {}
-            Committed::Refused(refusal) => return Err(refusal.into()),
+    let cause = Cause {
+        spec: &W::SPEC,
+        tenant: &unit.tenant,
+        stream: &unit.stream,
+        key: &key,
+        event: job.event,
+        marker: job.marker,
+        command: job.command,
+        at: at.0,
+        now: job.ports.clock.now(),
+    };
+    let bound = bind::bind(&cause, &decision)?;
+    match commit(&bound, job.ports).await? {
+        Committed::Applied(etags) => {
+            note(W::SPEC.name, &decision.notes, job.ports);
+            relay::hint(&bound, &etags, &unit.tenant, &unit.stream, job.ports).await;
+            Ok(Some(applied(decision, &bound)))
         }
+        Committed::Duplicate => Ok(Some(Settled::Duplicate { seen: seen(&scope, unit, &bound).await? })),
+        Committed::Raced => Ok(None),
+        Committed::Refused(refusal) => Err(refusal.into()),
     }
-    Err(Fault::Raced.into())
 }
 
 fn applied(decision: Decision, bound: &Bound) -> Settled {

@@ -110,6 +110,8 @@ pub struct Driver<'r> {
     weighed: BTreeSet<i64>,
     heal_at: Timestamp,
     healed: bool,
+    /// When the operator replays what died, after the healing.
+    replay_at: Option<Timestamp>,
     /// How far the clock of the handlers was ahead at most.
     ahead_ms: i64,
     commits: usize,
@@ -156,6 +158,7 @@ impl<'r> Driver<'r> {
             weighed: BTreeSet::new(),
             heal_at,
             healed: false,
+            replay_at: None,
             ahead_ms: 0,
             commits: 0,
             owed: vec![],
@@ -174,6 +177,7 @@ impl<'r> Driver<'r> {
             if !self.healed && now >= self.heal_at {
                 self.heal();
             }
+            self.replay_once_more(now);
             if self.shared.at_once {
                 self.instant(now)?
             } else {

@@ -16,6 +16,8 @@ use std::{borrow::Cow, collections::BTreeMap, collections::BTreeSet};
 
 /// From ten minutes behind to ten ahead.
 const CLOCK_STEP_MS: u64 = 1_200_000;
+/// Longer than what was begun before the healing takes to fail.
+const LAST_DEATHS_MS: i64 = 60_000;
 const DEAD_MAX: usize = 10_000;
 
 impl Driver<'_> {
@@ -62,6 +64,14 @@ impl Driver<'_> {
         self.shared.time.put_handlers_off(0);
         self.shared.turns.hasten(self.now());
         self.replay(false);
+        self.replay_at = Some(self.now().plus_millis(LAST_DEATHS_MS));
+    }
+
+    /// An invocation that began before the healing may still fail for the last time: the operator looks once more.
+    pub(super) fn replay_once_more(&mut self, now: Timestamp) {
+        if self.replay_at.take_if(|at| *at <= now).is_some() {
+            self.replay(false);
+        }
     }
 
     fn replay(&mut self, all: bool) {
@@ -101,7 +111,14 @@ impl Driver<'_> {
         let late = self.late.iter().map(|l| l.0);
         let waking = self.shared.broker().next_wake().filter(|at| *at > now);
         let heal = (!self.healed).then_some(self.heal_at);
-        timers.chain(arrivals).chain(late).chain(waking).chain(self.shared.turns.next(now)).chain(heal).min()
+        timers
+            .chain(arrivals)
+            .chain(late)
+            .chain(waking)
+            .chain(self.shared.turns.next(now))
+            .chain(heal)
+            .chain(self.replay_at)
+            .min()
     }
 
     pub(super) fn after(&self, n: usize, now: Timestamp) -> Timestamp {

@@ -5,7 +5,7 @@ use crate::{
     journal::{Applied, Oracle, Verdict},
     plan::{Cast, Plan},
 };
-use opsloop_kernel::{EventId, TenantId};
+use opsloop_kernel::{EventId, TenantId, Timestamp, window::MINUTE_MS};
 use std::collections::BTreeMap;
 
 /// Facts of our own that follow from each other without an input between them: an alert opens an incident; a resolved
@@ -19,7 +19,8 @@ const PER_MINUTE: usize = 8;
 const PER_ARRIVAL: usize = 4;
 
 pub struct BoundedLoops {
-    limit: usize,
+    start: Timestamp,
+    arrivals: usize,
     events: BTreeMap<(TenantId, String), usize>,
     /// How many facts of our own led to each.
     chains: BTreeMap<(TenantId, EventId), u32>,
@@ -27,9 +28,13 @@ pub struct BoundedLoops {
 
 impl BoundedLoops {
     pub fn new(cast: &Cast, plan: &Plan) -> Self {
-        let minutes = usize::try_from(cast.rest.millis_since(cast.start) / 60_000).unwrap_or(0);
-        let limit = FREE + PER_MINUTE * minutes + PER_ARRIVAL * plan.arrivals.len();
-        Self { limit, events: BTreeMap::new(), chains: BTreeMap::new() }
+        Self { start: cast.start, arrivals: plan.arrivals.len(), events: BTreeMap::new(), chains: BTreeMap::new() }
+    }
+
+    /// An outage makes a run long: what counts is the time that has passed.
+    fn limit(&self, now: Timestamp) -> usize {
+        let minutes = usize::try_from(now.millis_since(self.start) / MINUTE_MS).unwrap_or(0);
+        FREE + PER_MINUTE * minutes + PER_ARRIVAL * self.arrivals
     }
 }
 
@@ -39,6 +44,7 @@ impl Oracle for BoundedLoops {
     }
 
     fn applied(&mut self, commit: &Applied) -> Verdict {
+        let limit = self.limit(commit.at);
         for e in &commit.owed {
             let cause = e.causation_id.clone().map(|id| (e.tenant_id.clone(), id));
             let chain = cause.and_then(|c| self.chains.get(&c)).map_or(0, |n| n + 1);
@@ -49,8 +55,8 @@ impl Oracle for BoundedLoops {
             self.chains.insert((e.tenant_id.clone(), e.event_id.clone()), chain);
             let events = self.events.entry((e.tenant_id.clone(), e.subject.clone())).or_default();
             *events += 1;
-            if *events > self.limit {
-                return Err(format!("{} of {} has more than {} events", e.subject, e.tenant_id, self.limit));
+            if *events > limit {
+                return Err(format!("{} of {} has more than {limit} events", e.subject, e.tenant_id));
             }
         }
         Ok(())
@@ -77,9 +83,9 @@ mod tests {
     #[test]
     fn an_aggregate_that_talks_without_end_is_noticed() {
         let mut oracle = BoundedLoops::new(&cast(), &Plan::default());
-        let commit = commit(vec![], vec![fact("A", "0", json!({}))]);
-        let limit = FREE + 60 * PER_MINUTE;
+        let commit = Applied { at: at("10:30:00"), ..commit(vec![], vec![fact("A", "0", json!({}))]) };
+        let limit = FREE + 30 * PER_MINUTE;
         (0..limit).for_each(|_| oracle.applied(&commit).unwrap());
-        fails(oracle.applied(&commit), "Thing/0 of acme has more than 580 events");
+        fails(oracle.applied(&commit), "Thing/0 of acme has more than 340 events");
     }
 }
