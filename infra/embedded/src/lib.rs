@@ -1,5 +1,6 @@
 //! opsloop-embedded: what stands in for Azure on one machine.
 
+pub mod amqp;
 pub mod blobs;
 pub mod broker;
 pub mod clock;

@@ -15,6 +15,13 @@ impl Lock {
     pub fn as_u128(self) -> u128 {
         u128::from(self.sequence.cast_unsigned()) << 64 | u128::from(self.delivery)
     }
+
+    /// None: a token that no lock of this broker has.
+    pub fn from_u128(number: u128) -> Option<Self> {
+        let sequence = i64::try_from(number >> 64).ok()?;
+        let delivery = u32::try_from(number & u128::from(u64::MAX)).ok()?;
+        Some(Self { sequence, delivery })
+    }
 }
 
 impl fmt::Display for Lock {
@@ -28,10 +35,7 @@ impl FromStr for Lock {
     type Err = ();
     fn from_str(text: &str) -> Result<Self, ()> {
         let hex: String = text.chars().filter(|c| *c != '-').collect();
-        let number = u128::from_str_radix(&hex, 16).map_err(drop)?;
-        let sequence = i64::try_from(number >> 64).map_err(drop)?;
-        let delivery = u32::try_from(number & u128::from(u64::MAX)).map_err(drop)?;
-        Ok(Self { sequence, delivery })
+        Self::from_u128(u128::from_str_radix(&hex, 16).map_err(drop)?).ok_or(())
     }
 }
 

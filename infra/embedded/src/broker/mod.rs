@@ -6,24 +6,30 @@
 //! it, and waiting for the lock would only be waiting. That delivery has counted.
 //! The easily broken rule: within the duplicate window an id is taken once *per entity that it is sent to*, and an
 //! accepted duplicate is dropped without a word. Who copies a message gives the copy an id of its own (A3, A36).
-//! Left out on purpose: sessions, deferral, time to live, transactions.
+//! Left out on purpose: sessions, transactions.
 
+mod boxes;
+mod clients;
 mod core;
 mod lock;
 mod ports;
 mod schema;
+mod sent;
 mod source;
 mod statements;
 mod topology;
 
 pub use lock::Lock;
+pub use sent::Sent;
 pub use topology::{Narrowed, Subscription, Topology};
 
 use crate::{
     host::Entity,
     sqlite::{self, Shared},
 };
-use core::{Boxes, Core};
+use boxes::Boxes;
+use bytes::Bytes;
+use core::Core;
 use opsloop_kernel::{Clock, Delivered, Fault, Message, Outcome, Timestamp, message::MESSAGE_BYTES_MAX};
 use std::{fmt, io, ops::AddAssign, path::Path, sync::Arc, time::Duration};
 
@@ -52,6 +58,36 @@ pub struct Held {
     pub sequence: i64,
     pub delivered: Delivered,
     pub died: Option<Died>,
+    /// As a client of the AMQP front sent it, if one did.
+    pub wire: Option<Bytes>,
+    /// What clients changed of its properties since: encoded maps, one after another.
+    pub modified: Bytes,
+    /// Before this delivery.
+    pub state: State,
+    /// None: never.
+    pub expires_at: Option<Timestamp>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum State {
+    Active,
+    Scheduled,
+    Locked,
+    /// Put aside: delivered only to who asks for it by its sequence number.
+    Deferred,
+}
+
+/// How a delivery ends.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Settlement {
+    Complete,
+    /// Available again at once; after its last delivery a dead letter.
+    Abandon,
+    Defer,
+    DeadLetter {
+        reason: String,
+        description: String,
+    },
 }
 
 /// Of a dead letter.
@@ -106,6 +142,7 @@ impl std::error::Error for BrokerError {}
 pub struct Broker {
     core: Shared<Core>,
     boxes: Arc<Boxes>,
+    settings: Settings,
     clock: Arc<dyn Clock>,
 }
 
@@ -115,7 +152,7 @@ impl Broker {
         let connection = sqlite::open(&folder.join(schema::FILE), schema::CREATE, schema::VERSION)?;
         let core = Core::new(connection, topology, settings, clock.now()).map_err(io::Error::other)?;
         let boxes = core.boxes();
-        Ok(Self { core: Shared::in_file(core, Fault::BROKER), boxes, clock })
+        Ok(Self { core: Shared::in_file(core, Fault::BROKER), boxes, settings, clock })
     }
 
     /// The same without a file, for the simulator: a call is done when its future is first polled, on any executor.
@@ -123,26 +160,38 @@ impl Broker {
         let connection = sqlite::in_memory(schema::CREATE, schema::VERSION)?;
         let core = Core::new(connection, topology, settings, clock.now()).map_err(io::Error::other)?;
         let boxes = core.boxes();
-        Ok(Self { core: Shared::in_memory(core, Fault::BROKER), boxes, clock })
+        Ok(Self { core: Shared::in_memory(core, Fault::BROKER), boxes, settings, clock })
     }
 
     /// An outcome per message; accepted is durable.
     pub async fn send(&self, messages: &[Message]) -> Result<Vec<Outcome>, Fault> {
-        let (messages, now) = (messages.to_vec(), self.clock.now());
-        self.core.run(move |core| core.publish(&messages, now)).await
+        self.send_all(messages.iter().cloned().map(Sent::from).collect()).await
     }
 
     /// Up to `max` messages, locked. Waits up to `wait`, on the broker's clock, for the first.
     pub async fn receive(&self, from: &Entity, max: usize, wait: Duration) -> Result<Vec<Held>, BrokerError> {
+        self.receive_unless(from, max, true, wait, std::future::pending()).await
+    }
+
+    /// The same, locked or gone; waiting ends early with `stop`, so that nothing is locked for who does not listen any more.
+    pub(crate) async fn receive_unless(
+        &self,
+        from: &Entity,
+        max: usize,
+        keep: bool,
+        wait: Duration,
+        stop: impl Future<Output = ()>,
+    ) -> Result<Vec<Held>, BrokerError> {
         let the_box = self.boxes.of(from).ok_or(BrokerError::NoSuchEntity)?;
         let gate = self.boxes.gate(the_box).ok_or(BrokerError::NoSuchEntity)?;
         let deadline = self.clock.now().plus(wait);
+        let mut stop = std::pin::pin!(stop);
         loop {
             // Made before looking: what comes in between wakes it.
             let filled = gate.notify.notified();
             let now = self.clock.now();
             if gate.quiet_until() <= now {
-                let found = self.core.run(move |core| core.receive(the_box, max, now)).await?;
+                let found = self.core.run(move |core| core.receive(the_box, max, keep, now)).await?;
                 if !found.is_empty() {
                     return Ok(found);
                 }
@@ -154,23 +203,22 @@ impl Broker {
             tokio::select! {
                 () = filled => {}
                 () = self.clock.sleep(pause.unsigned_abs()) => {}
+                () = &mut stop => return Ok(Vec::new()),
             }
         }
     }
 
     pub async fn complete(&self, lock: Lock) -> Result<(), BrokerError> {
-        let now = self.clock.now();
-        self.core.run(move |core| core.complete(lock, now)).await?
+        self.settle(lock, Settlement::Complete, Bytes::new()).await
     }
 
     pub async fn abandon(&self, lock: Lock) -> Result<(), BrokerError> {
-        let now = self.clock.now();
-        self.core.run(move |core| core.abandon(lock, now)).await?
+        self.settle(lock, Settlement::Abandon, Bytes::new()).await
     }
 
     pub async fn dead_letter(&self, lock: Lock, reason: &str, description: &str) -> Result<(), BrokerError> {
-        let (reason, description, now) = (reason.to_owned(), description.to_owned(), self.clock.now());
-        self.core.run(move |core| core.dead_letter(lock, &reason, &description, now)).await?
+        let how = Settlement::DeadLetter { reason: reason.to_owned(), description: description.to_owned() };
+        self.settle(lock, how, Bytes::new()).await
     }
 
     /// The new end of the lock.
