@@ -2,6 +2,12 @@
 
 use crate::ident::{SpanId, TraceId};
 
+/// The field with which a span takes the place that an envelope gave it: its `traceparent` names a trace and a span
+/// before there is one, for both are derived (SPEC 4.1). The exporter puts it there; such a span has no children.
+pub const PLACE: &str = "opsloop.place";
+/// The field of a span that continues a trace of which no span is known: it stands there without parent.
+pub const ROOT: &str = "opsloop.root";
+
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Traceparent {
     pub trace_id: TraceId,

@@ -5,6 +5,7 @@ use crate::{
     access::Caller,
     bind, dead_letters,
     pipeline::{self, Job, Ran, Settled},
+    spans,
 };
 use opsloop_kernel::{
     Answer, Body, Dedup, Envelope, Incoming, Scope, Source, Stop, TenantId, Timestamp,
@@ -52,6 +53,7 @@ pub async fn call(shell: &Shell, call: &Call<'_>) -> Result<Reply, Problem> {
         return Ok(own.into());
     }
     let (endpoint, params) = route(shell.catalogue.all_endpoints(), call)?;
+    spans::routed(call.method.name(), endpoint.path);
     let request = Request {
         params,
         query: call.query.clone(),
@@ -81,13 +83,17 @@ async fn own_route(shell: &Shell, call: &Call<'_>) -> Result<Option<Answer>, Pro
     let tenant = &call.caller.tenant;
     match (call.method, segments.as_slice()) {
         (Method::Get, ["v1", "dead-letters"]) => {
+            spans::routed("GET", "/v1/dead-letters");
             let items = dead_letters::list(shell, tenant).await?;
             Ok(Some(Answer { status: 200, body: Body::of(&serde_json::json!({ "items": items })) }))
         }
-        (Method::Post, ["v1", "dead-letters", id, "replay"]) => match dead_letters::replay(shell, tenant, id).await? {
-            Some(listed) => Ok(Some(Answer { status: 202, body: Body::of(&listed) })),
-            None => Err(Problem::not_found("dead letter", id)),
-        },
+        (Method::Post, ["v1", "dead-letters", id, "replay"]) => {
+            spans::routed("POST", "/v1/dead-letters/{id}/replay");
+            match dead_letters::replay(shell, tenant, id).await? {
+                Some(listed) => Ok(Some(Answer { status: 202, body: Body::of(&listed) })),
+                None => Err(Problem::not_found("dead letter", id)),
+            }
+        }
         _ => Ok(None),
     }
 }

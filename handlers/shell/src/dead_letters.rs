@@ -58,9 +58,10 @@ pub async fn record(worker: &str, received: &Received, attempt: u32, refusal: &R
     ports.recorder.record(worker, &Note::count(&signal::DEAD_LETTERS, 1).label("reason", code));
     if let Refusal::TenantViolation { envelope, target } = refusal {
         ports.recorder.record(worker, &Note::count(&signal::TENANT_VIOLATIONS, 1));
-        tracing::warn!(worker, tenant_id = %envelope, %target, "tenant.violation");
+        tracing::warn!(worker, tenant_id = %envelope, %target, "{}", signal::VIOLATION.name);
     }
-    tracing::warn!(worker, message_id = %received.message_id, reason = code, error = %refusal, "delivery.refused");
+    let event_id = delivery::original_id(received);
+    tracing::warn!(worker, event_id, message_id = %received.message_id, reason = code, error = %refusal, "{}", signal::REFUSED.name);
     save(worker, received, attempt, code, &refusal.to_string(), code, ports).await;
 }
 

@@ -9,13 +9,16 @@ pub mod catalogue;
 pub mod copies;
 pub mod dead_letters;
 pub mod delivery;
+pub mod inflight;
 pub mod invocation;
+mod invoke;
 pub mod otlp;
 pub mod pipeline;
 pub mod relay;
 pub mod render;
 pub mod router;
 pub mod settle;
+pub mod spans;
 pub mod ticks;
 
 pub use catalogue::Catalogue;

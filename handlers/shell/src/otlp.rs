@@ -3,7 +3,7 @@
 //! The body is read to its bounded end before any early answer, or the client behind the host's proxy sees 500 after
 //! two seconds in place of 401, 413, 429 or 503 (P10).
 
-use crate::{Shell, access::Caller, delivery::queue_of};
+use crate::{Shell, access::Caller, delivery::queue_of, spans};
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode, header};
 use opsloop_kernel::{
@@ -142,7 +142,7 @@ impl Receiver {
         let received_at = shell.ports.clock.now().floor_millis();
         let raw = Raw { signal, form, body: &body, tenant: &caller.tenant, received_at };
         let taken = self.codec.take(&raw).map_err(refused)?;
-        count(shell, signal, &taken);
+        count(shell, signal, &caller.tenant, &taken);
         publish(shell, signal, &caller, received_at, &taken).await.map_err(|fault| {
             let why = format!("the batch could not be made durable ({}); send it again", fault.kind());
             Refused(StatusCode::SERVICE_UNAVAILABLE, why, Some(RETRY_AFTER_S))
@@ -222,7 +222,7 @@ fn inflate(headers: &HeaderMap, body: Bytes) -> Result<Bytes, Refused> {
     if out.len() > REQUEST_BYTES_MAX { Err(too_large()) } else { Ok(out) }
 }
 
-fn count(shell: &Shell, of: TelemetrySignal, taken: &Taken) {
+fn count(shell: &Shell, of: TelemetrySignal, tenant: &TenantId, taken: &Taken) {
     let note = |outcome: &str, n: u64| {
         let note = Note::count(&signal::OTLP_ITEMS, n).label("signal", of.name()).label("outcome", outcome);
         shell.ports.recorder.record(NAME, &note);
@@ -234,7 +234,9 @@ fn count(shell: &Shell, of: TelemetrySignal, taken: &Taken) {
     if taken.tenant_violations > 0 {
         let violations = Note::count(&signal::TENANT_VIOLATIONS, taken.tenant_violations);
         shell.ports.recorder.record(NAME, &violations);
-        tracing::warn!(count = taken.tenant_violations, "tenant.violation: telemetry named another tenant");
+        // Who was named stands in the telemetry: many, and nobody's that is known here.
+        let (count, target) = (taken.tenant_violations, "another tenant, named by telemetry");
+        tracing::warn!(worker = NAME, tenant_id = %tenant, target, count, "{}", signal::VIOLATION.name);
     }
 }
 
@@ -258,6 +260,9 @@ async fn publish(
             (property::BATCH_ID.to_owned(), taken.batch_id.clone()),
             (property::PART.to_owned(), n.to_string()),
         ]);
+        if let Some(traceparent) = spans::current() {
+            properties.insert(property::TRACEPARENT.to_owned(), traceparent);
+        }
         if let Some(project) = &caller.project {
             properties.insert(property::PROJECT.to_owned(), project.clone());
         }

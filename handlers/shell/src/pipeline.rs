@@ -3,7 +3,7 @@
 use crate::{
     Ports,
     bind::{self, Bound, Cause},
-    relay,
+    relay, spans,
 };
 use futures::{StreamExt, stream};
 use opsloop_kernel::{
@@ -12,6 +12,7 @@ use opsloop_kernel::{
 };
 use serde_json::{Value, json};
 use std::{collections::BTreeSet, sync::Mutex};
+use tracing::Instrument;
 
 /// Chains of one delivery beside each other.
 const CHAINS_AT_ONCE: usize = 8;
@@ -151,10 +152,12 @@ async fn try_unit<W: Worker>(
         now: job.ports.clock.now(),
     };
     let bound = bind::bind(&cause, &decision)?;
-    match commit(&bound, job.ports).await? {
+    match commit(W::SPEC.name, &bound, job.ports).await? {
         Committed::Applied(etags) => {
             note(W::SPEC.name, &decision.notes, job.ports);
+            let publishing: Vec<_> = bound.owed.iter().map(|(_, owed)| spans::publishes(W::SPEC.name, owed)).collect();
             relay::hint(&bound, &etags, &unit.tenant, &unit.stream, job.ports).await;
+            drop(publishing);
             Ok(Some(applied(decision, &bound)))
         }
         Committed::Duplicate => Ok(Some(Settled::Duplicate { seen: seen(&scope, unit, &bound).await? })),
@@ -172,8 +175,20 @@ fn applied(decision: Decision, bound: &Bound) -> Settled {
     }
 }
 
+async fn commit(worker: &'static str, bound: &Bound, ports: &Ports) -> Result<Committed, Fault> {
+    if bound.last.is_none() && bound.ahead.is_empty() && bound.blobs.is_empty() {
+        return Ok(Committed::Applied(vec![]));
+    }
+    let span = spans::commit(worker);
+    let committed = commit_all(bound, ports).instrument(span.clone()).await;
+    if committed.is_err() {
+        span.record("otel.status_code", "error");
+    }
+    committed
+}
+
 /// Objects first, then what is written ahead, then the batch that counts: only that one makes it so (A64).
-async fn commit(bound: &Bound, ports: &Ports) -> Result<Committed, Fault> {
+async fn commit_all(bound: &Bound, ports: &Ports) -> Result<Committed, Fault> {
     for (name, bytes) in &bound.blobs {
         ports.blobs.put(name, bytes.clone(), ports.clock.now() + bind::MARKER_LIFE).await?;
     }
@@ -208,6 +223,13 @@ fn note(worker: &str, notes: &[Note], ports: &Ports) {
 pub fn count(worker: &str, event_type: &str, outcome: &str, ports: &Ports) {
     let note = Note::count(&signal::MESSAGES, 1).label("event_type", event_type).label("outcome", outcome);
     ports.recorder.record(worker, &note);
+}
+
+/// How long a delivery took, by the shell's clock.
+pub fn time(worker: &str, event_type: &str, duration_ms: i64, ports: &Ports) {
+    let labels = vec![("event_type", event_type.to_owned())];
+    let value = duration_ms.max(0) as f64 / 1000.0;
+    ports.recorder.record(worker, &Note { signal: &signal::HANDLER_SECONDS, labels, value });
 }
 
 /// One golden case `{unit, input, view, at}` through `decide` alone.

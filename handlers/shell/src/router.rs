@@ -8,12 +8,10 @@ use crate::{
     Shell,
     access::{Access, Caller},
     api::{self, Call},
-    catalogue::{OUTBOX_SWEEP, TICK_PAGES},
-    invocation::{self, Invocation, Timer},
+    inflight::InFlight,
+    invoke,
     otlp::Receiver,
-    relay,
-    settle::{self, Settlement},
-    ticks,
+    spans,
 };
 use axum::{
     Router,
@@ -25,7 +23,7 @@ use bytes::{Bytes, BytesMut};
 use futures::{FutureExt, StreamExt, future};
 use http::{HeaderMap, StatusCode, header};
 use opsloop_kernel::{
-    Body, Fault, Note, Source, TelemetrySignal, Trigger,
+    Body, BoxFuture, Fault, Note, TelemetrySignal,
     http::{Method, Problem},
     signal,
     traceparent::Traceparent,
@@ -33,6 +31,7 @@ use opsloop_kernel::{
 use serde_json::{Value, json};
 use std::{collections::BTreeMap, panic::AssertUnwindSafe, sync::Arc};
 use tokio::sync::Semaphore;
+use tracing::Instrument;
 
 /// Bodies are read to their end up to this, also before an early answer (P10).
 const DRAIN_MAX: usize = 16 * 1024 * 1024;
@@ -50,8 +49,13 @@ pub struct Served {
     pub receiver: Receiver,
     /// The text exposition of all signals.
     pub exposition: Box<dyn Fn() -> String + Send + Sync>,
-    permits: Semaphore,
+    flush: Option<Flush>,
+    pub(crate) inflight: InFlight,
+    pub(crate) permits: Semaphore,
 }
+
+/// Sends what telemetry waits; bounded in time by who gives it.
+pub type Flush = Box<dyn Fn() -> BoxFuture<'static, ()> + Send + Sync>;
 
 impl Served {
     pub fn new(
@@ -61,7 +65,14 @@ impl Served {
         exposition: impl Fn() -> String + Send + Sync + 'static,
     ) -> Self {
         let permits = Semaphore::new(INVOCATIONS_AT_ONCE);
-        Self { shell, access, receiver, exposition: Box::new(exposition), permits }
+        let (exposition, flush, inflight) = (Box::new(exposition), None, InFlight::default());
+        Self { shell, access, receiver, exposition, flush, inflight, permits }
+    }
+
+    /// With a flush before the answer of the last call under way: after it this process may be frozen or killed, and
+    /// is not told so (P12).
+    pub fn flushing(self, flush: Flush) -> Self {
+        Self { flush: Some(flush), ..self }
     }
 }
 
@@ -77,10 +88,17 @@ async fn dispatch(State(served): State<Arc<Served>>, request: Request) -> Respon
     let query = parts.uri.query().unwrap_or_default().to_owned();
     let arrived = Arrived { method: parts.method, path, lower, query, headers: parts.headers, body };
     let invocation = arrived.function().is_some();
-    match AssertUnwindSafe(answer(&served, &arrived)).catch_unwind().await {
+    served.inflight.enter();
+    let response = match AssertUnwindSafe(answer(&served, &arrived)).catch_unwind().await {
         Ok(response) => response,
         Err(_) => panicked(&served, &arrived, invocation),
+    };
+    if served.inflight.leave()
+        && let Some(flush) = served.flush.as_ref().filter(|_| arrived.works())
+    {
+        flush().await;
     }
+    response
 }
 
 struct Arrived {
@@ -100,8 +118,15 @@ impl Arrived {
         let name = self.path.strip_prefix('/')?;
         (self.method == http::Method::POST && !name.is_empty() && !name.contains('/')).then_some(name)
     }
+    /// Whether this is more than a look at how the process is.
+    fn works(&self) -> bool {
+        self.function().is_some() || self.lower.starts_with("/v1/")
+    }
     fn header(&self, name: &str) -> Option<&str> {
         self.headers.get(name)?.to_str().ok()
+    }
+    fn traceparent(&self) -> Option<Traceparent> {
+        self.header("traceparent").and_then(Traceparent::parse)
     }
 }
 
@@ -137,91 +162,36 @@ async fn answer(served: &Served, arrived: &Arrived) -> Response {
             Ok(_) => exposition(served),
             Err(p) => problem(&p),
         },
-        ("POST", "/v1/traces") => telemetry(served, arrived, TelemetrySignal::Traces).await,
-        ("POST", "/v1/metrics") => telemetry(served, arrived, TelemetrySignal::Metrics).await,
-        ("POST", "/v1/logs") => telemetry(served, arrived, TelemetrySignal::Logs).await,
-        (_, path) if path.starts_with("/v1/") => match surface(served, arrived).await {
-            Ok(response) => response,
-            Err(p) => problem(&p),
-        },
+        (_, path) if path.starts_with("/v1/") => public(served, arrived).await,
         _ => match arrived.function() {
-            Some(name) => function(served, name, arrived).await,
+            Some(name) => invoke::function(served, name, arrived.body.as_ref()).await,
             None => problem(&Problem::new(404, "not_found", format!("there is nothing at {}", arrived.path))),
         },
     }
 }
 
-/// A message or timer invocation.
-async fn function(served: &Served, name: &str, arrived: &Arrived) -> Response {
-    let Ok(_permit) = served.permits.acquire().await else {
-        return failure(StatusCode::SERVICE_UNAVAILABLE, "stopping", "the handler is stopping");
-    };
-    let shell = &served.shell;
-    let began = shell.ports.clock.now();
-    let known = name == OUTBOX_SWEEP || name == TICK_PAGES || shell.catalogue.function(name).is_some();
-    if !known {
-        return failure(StatusCode::NOT_FOUND, "unknown_function", "no worker has a function of this name");
-    }
-    let Some(body) = &arrived.body else {
-        return failure(StatusCode::PAYLOAD_TOO_LARGE, "too_large", "the invocation is beyond 16 MiB");
-    };
-    let response = match invocation::decode(body) {
-        Ok(invocation) => invoke(shell, name, &invocation).await,
-        Err(refusal) => {
-            tracing::warn!(function = name, error = %refusal, "an invocation could not be read");
-            failure(StatusCode::UNPROCESSABLE_ENTITY, refusal.code(), &refusal.to_string())
+/// A client's request, in its own span.
+async fn public(served: &Served, arrived: &Arrived) -> Response {
+    let span = spans::request(arrived.method.as_str(), arrived.traceparent().as_ref());
+    let answer = async {
+        match (arrived.method.as_str(), arrived.lower.as_str()) {
+            ("POST", "/v1/traces") => telemetry(served, arrived, TelemetrySignal::Traces).await,
+            ("POST", "/v1/metrics") => telemetry(served, arrived, TelemetrySignal::Metrics).await,
+            ("POST", "/v1/logs") => telemetry(served, arrived, TelemetrySignal::Logs).await,
+            _ => surface(served, arrived).await.unwrap_or_else(|p| problem(&p)),
         }
     };
-    let seconds = shell.ports.clock.now().millis_since(began).max(0) as f64 / 1000.0;
-    let labels = vec![("event_type", name.to_owned())];
-    shell.ports.recorder.record(name, &Note { signal: &signal::HANDLER_SECONDS, labels, value: seconds });
+    let response = answer.instrument(span.clone()).await;
+    spans::answered(&span, response.status().as_u16());
     response
-}
-
-async fn invoke(shell: &Shell, name: &str, invocation: &Invocation) -> Response {
-    let wrong = || failure(StatusCode::UNPROCESSABLE_ENTITY, "wrong_trigger", "this function has another trigger");
-    match (name, invocation) {
-        (OUTBOX_SWEEP, Invocation::Timer(timer)) => sweep(shell, timer).await,
-        (TICK_PAGES, Invocation::Message(received)) => settled(ticks::handle_page(shell, received).await),
-        _ => match (shell.catalogue.function(name), invocation) {
-            (Some((worker, trigger)), Invocation::Timer(timer)) if is_timer(trigger) => {
-                let ticked = ticks::tick(shell, worker, trigger, timer).await;
-                tracing::debug!(function = name, applied = ticked.applied, failed = ticked.failed, "a tick");
-                success()
-            }
-            (Some((worker, trigger)), Invocation::Message(received)) if !is_timer(trigger) => {
-                settled(settle::message(shell, worker, trigger, received).await)
-            }
-            _ => wrong(),
-        },
-    }
-}
-
-fn is_timer(trigger: &Trigger) -> bool {
-    matches!(trigger.source, Source::Timer { .. })
-}
-
-/// Ticks and sweeps are answered 200 always: what failed stays due (A54).
-async fn sweep(shell: &Shell, timer: &Timer) -> Response {
-    let due = ticks::due_of(timer, 30, 0, shell.ports.clock.now());
-    if let Err(fault) = relay::sweep(due, &shell.ports).await {
-        tracing::warn!(fault = fault.kind(), "a sweep failed; what is owed stays owed");
-    }
-    success()
-}
-
-fn settled(settlement: Settlement) -> Response {
-    match &settlement {
-        Settlement::Done { .. } | Settlement::Deferred { .. } => success(),
-        Settlement::Refused(refusal) => failure(StatusCode::UNPROCESSABLE_ENTITY, refusal.code(), &refusal.to_string()),
-        Settlement::Failed(fault) => {
-            failure(StatusCode::SERVICE_UNAVAILABLE, fault.kind(), "a dependency failed; the message stays")
-        }
-    }
 }
 
 async fn telemetry(served: &Served, arrived: &Arrived, signal: TelemetrySignal) -> Response {
     let caller = served.access.caller(&arrived.headers);
+    spans::routed("POST", &arrived.lower);
+    if let Ok(caller) = &caller {
+        spans::admitted(&caller.tenant);
+    }
     let reply = served.receiver.receive(&served.shell, signal, &arrived.headers, caller, arrived.body.clone()).await;
     let mut response = with_type(reply.status, reply.form.content_type(), reply.body);
     retry_after(&mut response, reply.retry_after_s);
@@ -230,6 +200,7 @@ async fn telemetry(served: &Served, arrived: &Arrived, signal: TelemetrySignal) 
 
 async fn surface(served: &Served, arrived: &Arrived) -> Result<Response, Problem> {
     let caller: Caller = served.access.caller(&arrived.headers)?;
+    spans::admitted(&caller.tenant);
     let method = match arrived.method.as_str() {
         "GET" => Method::Get,
         "POST" => Method::Post,
@@ -243,7 +214,7 @@ async fn surface(served: &Served, arrived: &Arrived) -> Result<Response, Problem
         body: json_body(arrived)?,
         caller: &caller,
         idempotency: idempotency(arrived),
-        traceparent: arrived.header("traceparent").and_then(Traceparent::parse),
+        traceparent: arrived.traceparent(),
     };
     let reply = api::call(&served.shell, &call).await?;
     let body = serde_json::to_vec(&reply.answer.body).unwrap_or_default();
@@ -333,11 +304,11 @@ fn exposition(served: &Served) -> Response {
     )
 }
 
-fn success() -> Response {
+pub(crate) fn success() -> Response {
     with_type(StatusCode::OK, "application/json", SUCCESS.as_bytes().to_vec())
 }
 
-fn failure(status: StatusCode, kind: &str, detail: &str) -> Response {
+pub(crate) fn failure(status: StatusCode, kind: &str, detail: &str) -> Response {
     with_type(status, "application/json", json!({"error": {"kind": kind, "detail": detail}}).to_string().into_bytes())
 }
 

@@ -7,12 +7,14 @@ use crate::{
     delivery::{self, CopyState},
     invocation::Received,
     pipeline::{self, Job, Ran, Settled},
+    spans,
 };
 use opsloop_kernel::{
     Dedup, Envelope, Fault, Incoming, Mutant, Refusal, Source, Stop, TenantId, Timestamp, Trigger, ids,
-    message::MAX_DELIVERIES, mutant,
+    message::MAX_DELIVERIES, mutant, signal,
 };
 use std::{collections::BTreeSet, sync::Mutex, time::Duration};
+use tracing::Instrument;
 
 /// Attempts of a message, the first included (SPEC 3.6).
 pub const ATTEMPTS_MAX: u32 = 5;
@@ -64,17 +66,23 @@ pub async fn message(
         // A redelivery of the last attempt is not run: it only moves on to the dead letters.
         return Settlement::Failed(Fault::Unavailable { dependency: "attempts" });
     }
-    let now = shell.ports.clock.now();
-    let (result, kind) = match incoming(trigger, received, &shell.ports, now).await {
-        Ok(incoming) => (run(worker, trigger, &incoming, &state, &shell.ports).await, kind_of(&incoming)),
-        Err(stop) => (Err(Halted::Stop(stop)), "unknown".to_owned()),
+    let began = shell.ports.clock.now();
+    let incoming = incoming(trigger, received, &shell.ports, began).await;
+    let kind = incoming.as_ref().map_or_else(|_| "unknown".to_owned(), kind_of);
+    let span = spans::delivery(name, &kind, state.attempt, received, incoming.as_ref().ok());
+    let home = home_of(trigger);
+    let context = Context { worker: name, kind: &kind, home, received, state: &state, ports: &shell.ports, now: began };
+    let end = async {
+        let result = match incoming {
+            Ok(incoming) => run(worker, trigger, &incoming, &state, &shell.ports).await,
+            Err(stop) => Err(Halted::Stop(stop)),
+        };
+        let settlement = context.settle(result).await;
+        context.report(&settlement);
+        settlement
     };
-    let context = Context { worker: name, home: home_of(trigger), received, state: &state, ports: &shell.ports, now };
-    let settlement = context.settle(result).await;
-    pipeline::count(name, &kind, settlement.outcome(), &shell.ports);
-    let duration_ms = shell.ports.clock.now().millis_since(now);
-    let (attempt, outcome) = (state.attempt, settlement.outcome());
-    tracing::info!(worker = name, event_type = kind, message_id = %received.message_id, attempt, outcome, duration_ms, "delivery.settled");
+    let settlement = end.instrument(span.clone()).await;
+    spans::settled(&span, settlement.outcome());
     settlement
 }
 
@@ -174,6 +182,7 @@ fn worse(known: Option<Fault>, new: Fault) -> Option<Fault> {
 
 struct Context<'a> {
     worker: &'static str,
+    kind: &'a str,
     home: Home,
     received: &'a Received,
     state: &'a CopyState,
@@ -191,6 +200,25 @@ impl Context<'_> {
             Err(Halted::Again { at }) if self.now < self.first_at() + DEFERRAL_MAX => self.defer(at).await,
             Err(Halted::Again { .. }) => self.retry(Fault::TimedOut { dependency: "what it waits for" }).await,
         }
+    }
+
+    /// Counts, times and logs the end, once.
+    fn report(&self, settlement: &Settlement) {
+        let outcome = settlement.outcome();
+        let duration_ms = self.ports.clock.now().millis_since(self.now);
+        pipeline::count(self.worker, self.kind, outcome, self.ports);
+        pipeline::time(self.worker, self.kind, duration_ms, self.ports);
+        tracing::info!(
+            worker = self.worker,
+            event_id = delivery::original_id(self.received),
+            event_type = self.kind,
+            outcome,
+            duration_ms,
+            message_id = %self.received.message_id,
+            attempt = self.state.attempt,
+            "{}",
+            signal::SETTLED.name
+        );
     }
 
     fn first_at(&self) -> Timestamp {
