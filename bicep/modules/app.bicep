@@ -15,7 +15,7 @@ param metricBuckets int
 
 var functionAppName = 'func-${token}'
 var packages = 'app-package-${take(functionAppName, 32)}'
-var payloads = 'payloads'
+var claims = 'claims'
 var storageBlobDataOwner = 'b7e6dc6d-f1e8-4753-8033-0f276bb0955b'
 
 resource appInsights 'Microsoft.Insights/components@2020-02-02' existing = {
@@ -39,26 +39,27 @@ resource storage 'Microsoft.Storage/storageAccounts@2025-01-01' = {
   resource blob 'blobServices' = {
     name: 'default'
     resource containers 'containers' = [
-      for name in [packages, payloads]: {
+      for name in [packages, claims]: {
         name: name
         properties: { publicAccess: 'None' }
       }
     ]
   }
 
-  // Claim checks live 35 days (SPEC 4.1).
+  // A claim check says itself until when it counts, 35 days at most (SPEC 4.1). Writing that anew counts as a modification;
+  // the day more is for clocks that differ. Only the claims: the package beside them stays.
   resource expiry 'managementPolicies' = {
     name: 'default'
     properties: {
       policy: {
         rules: [
           {
-            name: 'payloads'
+            name: 'claims'
             enabled: true
             type: 'Lifecycle'
             definition: {
-              filters: { blobTypes: ['blockBlob'], prefixMatch: ['${payloads}/'] }
-              actions: { baseBlob: { delete: { daysAfterModificationGreaterThan: 35 } } }
+              filters: { blobTypes: ['blockBlob'], prefixMatch: ['${claims}/'] }
+              actions: { baseBlob: { delete: { daysAfterModificationGreaterThan: 36 } } }
             }
           }
         ]
@@ -67,6 +68,7 @@ resource storage 'Microsoft.Storage/storageAccounts@2025-01-01' = {
   }
 }
 
+// The Functions host needs the owner's role for its locks and its package; that of the claims, contributor, is within.
 resource storageRole 'Microsoft.Authorization/roleAssignments@2022-04-01' = {
   name: guid(storage.id, principalId, storageBlobDataOwner)
   scope: storage
@@ -119,6 +121,7 @@ resource functionApp 'Microsoft.Web/sites@2024-11-01' = {
       ServiceBusConnection__credential: 'managedidentity'
       ServiceBusConnection__clientId: clientId
       CosmosConnection__accountEndpoint: cosmosEndpoint
+      BlobConnection__serviceUri: storage.properties.primaryEndpoints.blob
       KEY_VAULT_URI: vaultUri
       AZURE_CLIENT_ID: clientId
       OPSLOOP_METRIC_BUCKETS: string(metricBuckets)

@@ -5,4 +5,8 @@ pub mod blob;
 pub mod cosmos;
 pub mod identity;
 pub mod keyvault;
+pub mod rest;
 pub mod servicebus;
+
+#[cfg(test)]
+mod standin;
