@@ -20,13 +20,13 @@ fn end(seconds: u64) -> Timestamp {
     START + Duration::from_secs(seconds)
 }
 
-/// A container of its own for each test.
+/// A container of its own for each test of each run.
 fn blobs(container: &str) -> (Arc<VirtualClock>, AzureBlobs) {
     let endpoint = std::env::var("AZURITE_URL").expect("AZURITE_URL: run tests/clients/azurite.sh");
     let clock = Arc::new(VirtualClock::at(START));
     let options = Options {
         endpoint: Url::parse(&endpoint).unwrap(),
-        container: container.into(),
+        container: format!("{container}-{}", std::process::id()),
         credential: Identity::Loopback.credential().unwrap(),
         clock: clock.clone(),
     };
