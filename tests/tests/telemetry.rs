@@ -4,3 +4,5 @@
 mod bed;
 #[path = "telemetry/declared.rs"]
 mod declared;
+#[path = "telemetry/exported.rs"]
+mod exported;

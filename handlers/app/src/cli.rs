@@ -8,7 +8,7 @@ use crate::{
 use clap::{Parser, Subcommand};
 use opsloop_kernel::Timestamp;
 use opsloop_shell::render;
-use opsloop_telemetry::Format;
+use opsloop_telemetry::{Export, Format, Telemetry};
 use std::{
     error::Error,
     fmt::Display,
@@ -132,8 +132,9 @@ pub async fn run(cli: Cli) -> Outcome {
 
 async fn run_serve() -> Outcome {
     let settings = Settings::of_process().map_err(|p| p.to_string())?;
-    opsloop_telemetry::init(Format::Json, &settings.log);
-    serve::run(settings).await?;
+    let telemetry = Telemetry::start(&Export::default())?;
+    telemetry.install(Format::Json, &settings.log);
+    serve::run(settings, telemetry).await?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -21,32 +21,40 @@ use opsloop_shell::{
     Jitter, Ports, Shell,
     access::Access,
     otlp::Receiver,
-    router::{self, Served},
+    router::{self, Flush, Served},
 };
-use opsloop_telemetry::Signals;
+use opsloop_telemetry::Telemetry;
 use std::{error::Error, net::Ipv4Addr, sync::Arc};
 use subtle::ConstantTimeEq;
 
 /// Where a child of `local` is told the time of a virtual clock.
 pub const CLOCK_PATH: &str = "/_local/clock";
 
-pub async fn run(settings: Settings) -> Result<(), Box<dyn Error>> {
+pub async fn run(settings: Settings, telemetry: Telemetry) -> Result<(), Box<dyn Error>> {
     orphan::end_with(settings.parent.pid);
     let time = Time::of(&settings.parent);
     let store = Arc::new(SqliteStore::open(&settings.data, time.clock())?);
     check_buckets(&*store, settings.workers.metric_buckets).await?;
-    let signals = Arc::new(Signals::default());
+    let signals = telemetry.signals.clone();
     let shell = Shell {
         catalogue: Arc::new(workers::catalogue(&settings.workers)),
         ports: ports(&settings, &time, store, signals.clone())?,
     };
     let receiver = Receiver::new(Arc::new(workers::Otlp));
-    let served = Served::new(shell, Access::Local, receiver, move || signals.exposition());
+    let served = Served::new(shell, Access::Local, receiver, move || signals.exposition()).flushing(flush(telemetry));
     let app = time.routes(&settings.parent.control_token).merge(router::router(Arc::new(served)));
     let listener = tokio::net::TcpListener::bind((Ipv4Addr::LOCALHOST, settings.port)).await?;
     tracing::info!(port = settings.port, data = %settings.data.display(), "serving");
     axum::serve(listener, app).await?;
     Ok(())
+}
+
+fn flush(telemetry: Telemetry) -> Flush {
+    let telemetry = Arc::new(telemetry);
+    Box::new(move || {
+        let telemetry = telemetry.clone();
+        Box::pin(async move { telemetry.before_answer().await })
+    })
 }
 
 fn ports(

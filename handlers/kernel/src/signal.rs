@@ -78,6 +78,8 @@ signals! {
     RULE_ERRORS: Counter "rule_error_total" "1" "Rule or SLO slots that could not be evaluated." ["reason"] [];
     SLOTS_SKIPPED: Counter "slots_skipped_total" "1" "Slots beyond the hour of catch-up." [] [];
     PANICS: Counter "panics_total" "1" "Panics caught at the router." [] [];
+    TELEMETRY_DROPPED: Counter "telemetry_dropped_total" "1" "The platform's own spans that an exporter did not take."
+        ["exporter", "reason"] [];
 }
 
 milestones! {

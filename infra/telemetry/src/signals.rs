@@ -1,5 +1,6 @@
 //! The declared signals as a registry, and their text exposition.
 
+use crate::meters::Meters;
 use opsloop_kernel::{
     Note,
     ports::Recorder,
@@ -35,13 +36,21 @@ impl prometheus_client::metrics::family::MetricConstructor<Histogram> for Box<Ma
 pub struct Signals {
     registry: Registry,
     metrics: BTreeMap<&'static str, Metric>,
+    /// Where they go besides the exposition.
+    meters: Option<Meters>,
+}
+
+impl std::fmt::Debug for Signals {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Signals({} declared)", self.metrics.len())
+    }
 }
 
 impl Default for Signals {
     fn default() -> Self {
         let mut registry = Registry::default();
         let metrics = SIGNALS.iter().map(|s| (s.name, register(&mut registry, s))).collect();
-        Self { registry, metrics }
+        Self { registry, metrics, meters: None }
     }
 }
 
@@ -68,6 +77,11 @@ fn register(registry: &mut Registry, signal: &'static Signal) -> Metric {
 }
 
 impl Signals {
+    /// Recorded to instruments as well.
+    pub(crate) fn also(meters: Meters) -> Self {
+        Self { meters: Some(meters), ..Self::default() }
+    }
+
     /// OpenMetrics text, which Prometheus reads.
     pub fn exposition(&self) -> String {
         let mut out = String::new();
@@ -80,6 +94,9 @@ impl Signals {
 
 impl Recorder for Signals {
     fn record(&self, worker: &str, note: &Note) {
+        if let Some(meters) = &self.meters {
+            meters.record(worker, note);
+        }
         let own = std::iter::once(("worker".to_owned(), worker.to_owned()));
         let labels: Labels = own.chain(note.labels.iter().map(|(k, v)| ((*k).to_owned(), v.clone()))).collect();
         match self.metrics.get(note.signal.name) {
