@@ -81,6 +81,9 @@ struct Local {
     http_port: u16,
     #[arg(long, default_value_t = 4318)]
     otlp_port: u16,
+    /// Opens the broker to clients of Azure Service Bus on this loopback address, such as 127.0.0.1:5672 (port 0: any)
+    #[arg(long, value_name = "ADDR")]
+    serve_amqp: Option<SocketAddr>,
     /// No feedback items from recurring errors in traces
     #[arg(long)]
     no_signal_items: bool,
@@ -144,6 +147,7 @@ async fn run_local(options: Local) -> Outcome {
     local.http = SocketAddr::from((Ipv4Addr::LOCALHOST, options.http_port));
     local.otlp = SocketAddr::from((Ipv4Addr::LOCALHOST, options.otlp_port));
     local.virtual_from = options.virtual_clock.then_some(options.from);
+    local.serve_amqp = options.serve_amqp;
     local.isolate = options.isolate;
     local.quiet = options.quiet;
     local.signal_items = !options.no_signal_items;
@@ -152,6 +156,9 @@ async fn run_local(options: Local) -> Outcome {
         "opsloop is up.\n  OTLP/HTTP  http://{}   (set OTEL_EXPORTER_OTLP_ENDPOINT to it)\n  API        http://{}/v1/…\n  stop with Ctrl-C; what was accepted is kept",
         platform.otlp, platform.http
     ));
+    if let Some(front) = &platform.amqp {
+        say(&format!("  Service Bus  {}", front.connection_string()));
+    }
     tokio::select! {
         () = platform.ended() => Err("the handler crashed three times; the host has stopped".into()),
         _ = tokio::signal::ctrl_c() => {

@@ -9,6 +9,7 @@ use crate::{
 };
 use bytes::Bytes;
 use opsloop_embedded::{
+    amqp::Front,
     broker::{self, Broker, Topology},
     clock::{VirtualClock, WallClock},
     host::{HandlerCommand, Host, HostOptions, LogSink, Pace, SilentSink, TracingSink},
@@ -32,6 +33,8 @@ pub struct Options {
     pub data: PathBuf,
     pub http: SocketAddr,
     pub otlp: SocketAddr,
+    /// Where the broker is opened to clients of Service Bus; loopback only, for it authenticates nobody.
+    pub serve_amqp: Option<SocketAddr>,
     /// The instant at which a virtual clock begins; none for the machine's.
     pub virtual_from: Option<Timestamp>,
     pub isolate: bool,
@@ -50,6 +53,7 @@ impl Options {
             data,
             http: SocketAddr::from((Ipv4Addr::LOCALHOST, 7071)),
             otlp: SocketAddr::from((Ipv4Addr::LOCALHOST, 4318)),
+            serve_amqp: None,
             virtual_from: None,
             isolate: false,
             quiet: false,
@@ -88,6 +92,8 @@ pub struct Platform {
     stepping: Mutex<()>,
     pub http: SocketAddr,
     pub otlp: SocketAddr,
+    /// Open as long as the platform runs.
+    pub amqp: Option<Front>,
 }
 
 #[derive(Serialize)]
@@ -121,6 +127,7 @@ impl Platform {
         let inner = host.http_addr().ok_or("the embedded host has no HTTP front")?;
         let (http, otlp) = (TcpListener::bind(options.http).await, TcpListener::bind(options.otlp).await);
         let (http, otlp) = (taken(http, options.http)?, taken(otlp, options.otlp)?);
+        let amqp = serve_amqp(broker.clone(), options.serve_amqp).await?;
         let platform = Arc::new(Self {
             host,
             broker,
@@ -129,6 +136,7 @@ impl Platform {
             stepping: Mutex::new(()),
             http: http.local_addr()?,
             otlp: otlp.local_addr()?,
+            amqp,
         });
         for listener in [http, otlp] {
             tokio::spawn(axum::serve(listener, front::router(platform.clone(), inner)).into_future());
@@ -260,6 +268,18 @@ fn taken(bound: std::io::Result<TcpListener>, at: SocketAddr) -> Result<TcpListe
     bound.map_err(|e| format!("{at} cannot be listened on: {e}; is another `opsloop local` or a collector running? --http-port and --otlp-port take others"))
 }
 
+/// Strangers must not reach it: whoever does may read and write every message.
+async fn serve_amqp(broker: Arc<Broker>, at: Option<SocketAddr>) -> Result<Option<Front>, Box<dyn Error>> {
+    let Some(at) = at else { return Ok(None) };
+    if !at.ip().is_loopback() {
+        return Err(format!("--serve-amqp {at}: the broker authenticates nobody, so it listens on loopback addresses only; take 127.0.0.1:{}", at.port()).into());
+    }
+    let front = Front::listen(broker, at).await;
+    front
+        .map(Some)
+        .map_err(|e| format!("--serve-amqp {at} cannot be listened on: {e}; take another port, 0 for any").into())
+}
+
 fn host_options(
     options: &Options,
     data: &Path,
@@ -290,4 +310,21 @@ fn host_options(
     }
     host.environment = environment;
     Ok(host)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn the_broker_is_opened_on_loopback_only() {
+        let topology = Topology::new(["pages"], []);
+        let broker = Arc::new(Broker::in_memory(&topology, broker::Settings::default(), Arc::new(WallClock)).unwrap());
+        let refused = serve_amqp(broker.clone(), Some(([0, 0, 0, 0], 5672).into())).await.err().unwrap().to_string();
+        assert!(refused.contains("loopback addresses only; take 127.0.0.1:5672"), "{refused}");
+        let front = serve_amqp(broker.clone(), Some(([127, 0, 0, 1], 0).into())).await.unwrap().unwrap();
+        let taken = serve_amqp(broker.clone(), Some(front.addr())).await.err().unwrap().to_string();
+        assert!(taken.contains("take another port"), "{taken}");
+        assert!(serve_amqp(broker, None).await.unwrap().is_none());
+    }
 }

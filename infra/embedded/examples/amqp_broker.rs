@@ -1,6 +1,6 @@
 //! A broker on its own, for clients to be tried on: `amqp_broker [ADDR]` prints a connection string and serves until it
 //! is stopped. The topic `events` has two subscriptions, `jobs` is a queue.
-//! Locks last five seconds, so that a test can see one run out.
+//! Locks last two seconds, so that a test can see one run out.
 
 #![allow(clippy::print_stdout, clippy::expect_used, reason = "a program for a terminal")]
 
@@ -11,7 +11,7 @@ use opsloop_embedded::{
 };
 use std::{sync::Arc, time::Duration};
 
-const LOCK: Duration = Duration::from_secs(5);
+const LOCK: Duration = Duration::from_secs(2);
 
 #[tokio::main]
 async fn main() -> std::io::Result<()> {

@@ -4,6 +4,8 @@
 
 #[path = "amqp/codec.rs"]
 mod codec;
+#[path = "amqp/hosted.rs"]
+mod hosted;
 #[path = "amqp/peer.rs"]
 mod peer;
 #[path = "amqp/protocol.rs"]

@@ -12,5 +12,7 @@ mod durable;
 mod locks;
 #[path = "broker/publishing.rs"]
 mod publishing;
+#[path = "broker/rules.rs"]
+mod rules;
 #[path = "broker/waiting.rs"]
 mod waiting;

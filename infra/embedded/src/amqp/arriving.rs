@@ -4,7 +4,7 @@ use super::{
     codec::{Malformed, Value},
     sections::{BATCH_FORMAT, Body, Sections},
 };
-use crate::broker::Sent;
+use crate::broker::{Fact, Sent, System};
 use bytes::Bytes;
 use opsloop_kernel::{Destination, Message, Timestamp};
 use std::{collections::BTreeMap, time::Duration};
@@ -37,7 +37,38 @@ pub fn one(bytes: &[u8], to: &Destination) -> Result<Sent, Malformed> {
         not_before: millis.map(Timestamp::from_millis),
     };
     let time_to_live = read.header.field(2).as_u32().map(|ms| Duration::from_millis(u64::from(ms)));
-    Ok(Sent { message, wire: Some(Bytes::copy_from_slice(bytes)), time_to_live })
+    let (typed, system) = (typed(&read.application), system(&read.properties));
+    Ok(Sent { message, wire: Some(Bytes::copy_from_slice(bytes)), time_to_live, typed, system })
+}
+
+/// Properties that a filter may compare as what they are.
+fn typed(section: &Value) -> BTreeMap<String, Fact> {
+    let named = |(name, value): &(Value, Value)| Some((name.as_str()?.to_owned(), fact(value)?));
+    section.members().iter().filter_map(named).collect()
+}
+
+/// None: text, or what is compared as text.
+pub fn fact(value: &Value) -> Option<Fact> {
+    match value {
+        Value::Bool(is) => Some(Fact::Bool(*is)),
+        Value::F32(number) => Some(Fact::Float(f64::from(*number))),
+        Value::F64(number) => Some(Fact::Float(*number)),
+        Value::Timestamp(_) => None,
+        number => number.as_i64().map(Fact::Int),
+    }
+}
+
+/// Of the properties section; the message has its id and content type.
+fn system(section: &Value) -> BTreeMap<System, String> {
+    const FIELDS: [(usize, System); 6] = [
+        (2, System::To),
+        (3, System::Label),
+        (4, System::ReplyTo),
+        (5, System::CorrelationId),
+        (10, System::SessionId),
+        (12, System::ReplyToSessionId),
+    ];
+    FIELDS.into_iter().filter_map(|(at, name)| Some((name, plain(section.field(at))?))).collect()
 }
 
 /// Application properties as text, which is all that the platform itself ever sends.

@@ -115,7 +115,7 @@ fn state(state: State) -> i32 {
 }
 
 /// With what clients changed when they settled earlier deliveries, and why it died.
-fn application(mut members: Vec<(Value, Value)>, held: &Held) -> Result<Value, Malformed> {
+pub fn application(mut members: Vec<(Value, Value)>, held: &Held) -> Result<Value, Malformed> {
     let mut set = |name: Value, value: Value| {
         match members.iter_mut().find(|(key, _)| key.as_str() == name.as_str()) {
             Some((_, old)) => *old = value,

@@ -6,6 +6,7 @@ use super::{
     codec::{Malformed, Value},
     fetching::token,
     leaving::{self, Shown},
+    rules,
     sections::{Body, Sections},
     settling::{LOCK_LOST, LOCK_LOST_TEXT, changes},
     tokens::reply,
@@ -88,6 +89,9 @@ async fn of(broker: &Broker, managed: &Managed, name: &str, body: &Value) -> Res
         ("renew-lock", _, Some(_)) => renew(broker, body).await,
         ("receive-by-sequence-number", _, Some(from)) => receive(broker, from, body).await,
         ("update-disposition", _, Some(_)) => settle(broker, body).await,
+        ("add-rule", _, Some(of)) => rules::add(broker, of, body).await,
+        ("remove-rule", _, Some(of)) => rules::remove(broker, of, body).await,
+        ("enumerate-rules", _, Some(of)) => rules::enumerate(broker, of, body).await,
         _ => Err(Answer::no(501, "amqp:not-implemented", format!("This broker has no operation '{name}' here."))),
     }
 }

@@ -5,10 +5,12 @@ use super::{
     codec::Value,
     connection::{Allowed, Connection, Event, Of, illegal},
     link::Way,
-    sending::Arrived,
+    sending::{Arrived, rejected},
     wire,
 };
 use bytes::Bytes;
+
+const TOO_LARGE: &str = "amqp:link:message-size-exceeded";
 
 /// What `transfer` says beside its payload.
 struct Part {
@@ -57,7 +59,9 @@ impl Connection {
                 let what = format!(
                     "The received message (delivery-id:{delivery}, size:{size} bytes) exceeds the limit ({bytes_max} bytes) currently allowed on the link."
                 );
-                self.detach(channel, handle, "amqp:link:message-size-exceeded", &what);
+                // Some clients wait for an outcome, others for the end of the link.
+                self.push(channel, wire::DISPOSITION, disposition(true, delivery, rejected(TOO_LARGE, &what)));
+                self.detach(channel, handle, TOO_LARGE, &what);
             }
             Took::BeyondCredit => {
                 self.detach(channel, handle, "amqp:link:transfer-limit-exceeded", "A transfer without credit.");

@@ -4,20 +4,23 @@ use super::{
     BrokerError, Counts, Held, Settings, Settlement,
     boxes::{Boxes, NEVER, THE_TOPIC},
     lock::Lock,
+    rules::Rules,
     sent::Sent,
     statements::{self as sql, Locked},
     topology::{Subscription, Topology},
 };
 use opsloop_kernel::{Destination, Outcome, Timestamp};
 use rusqlite::{Connection, Transaction, TransactionBehavior};
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 /// Service Bus: a message id has at most 128 characters.
 const MESSAGE_ID_MAX: usize = 128;
 
 pub(super) struct Core {
     pub(super) connection: Connection,
-    subscriptions: Vec<(i64, Subscription)>,
+    pub(super) subscriptions: Vec<(i64, Subscription)>,
+    /// By the box of their subscription.
+    pub(super) rules: BTreeMap<i64, Rules>,
     pub(super) max_deliveries: u32,
     pub(super) settings: Settings,
     pub(super) boxes: Arc<Boxes>,
@@ -35,14 +38,16 @@ impl Core {
         for name in &topology.queues {
             boxes.add(&transaction, true, name)?;
         }
-        let mut subscriptions = Vec::new();
+        let (mut subscriptions, mut rules) = (Vec::new(), BTreeMap::new());
         for subscription in &topology.subscriptions {
-            subscriptions.push((boxes.add(&transaction, false, &subscription.name)?, subscription.clone()));
+            let the_box = boxes.add(&transaction, false, &subscription.name)?;
+            subscriptions.push((the_box, subscription.clone()));
+            rules.insert(the_box, Rules::read(&transaction, the_box)?);
         }
         sql::end_locks(&transaction, now.millis())?;
         transaction.commit()?;
         let max_deliveries = topology.max_delivery_count;
-        Ok(Self { connection, subscriptions, max_deliveries, settings, boxes: Arc::new(boxes) })
+        Ok(Self { connection, subscriptions, rules, max_deliveries, settings, boxes: Arc::new(boxes) })
     }
 
     pub fn boxes(&self) -> Arc<Boxes> {
@@ -68,7 +73,7 @@ impl Core {
                     tracing::debug!(message_id = %message.id, "dropped: the duplicate window knows it");
                     Vec::new()
                 } else {
-                    takers(one, sent_to, &self.subscriptions)
+                    takers(one, sent_to, &self.subscriptions, &self.rules)
                 };
             published.push((Outcome::Accepted, insert(&transaction, one, &takers, now)?));
             filled.extend(takers);
@@ -290,12 +295,13 @@ pub(super) fn refused(sent: &Sent, boxes: &Boxes, bytes_max: usize) -> Option<St
     (size > bytes_max).then(|| format!("it has {size} bytes, at most {bytes_max}"))
 }
 
-fn takers(sent: &Sent, sent_to: i64, subscriptions: &[(i64, Subscription)]) -> Vec<i64> {
+fn takers(sent: &Sent, sent_to: i64, subscriptions: &[(i64, Subscription)], rules: &BTreeMap<i64, Rules>) -> Vec<i64> {
     if sent_to != THE_TOPIC {
         return vec![sent_to];
     }
+    let takes = |the_box: &i64, deployed: &Subscription| rules.get(the_box).is_some_and(|r| r.take(deployed, sent));
     let mut takers: Vec<i64> =
-        subscriptions.iter().filter(|(_, s)| s.takes(&sent.message.properties)).map(|(the_box, _)| *the_box).collect();
+        subscriptions.iter().filter(|(the_box, s)| takes(the_box, s)).map(|(the_box, _)| *the_box).collect();
     // A worker with two triggers on the topic has one subscription, which takes what either wants, once.
     takers.sort_unstable();
     takers.dedup();

@@ -11,15 +11,19 @@
 mod boxes;
 mod clients;
 mod core;
+mod filter;
 mod lock;
 mod ports;
+mod rules;
 mod schema;
 mod sent;
 mod source;
 mod statements;
 mod topology;
 
+pub use filter::{Fact, Filter, System};
 pub use lock::Lock;
+pub use rules::{DEFAULT as DEFAULT_RULE, Rule, RuleError};
 pub use sent::Sent;
 pub use topology::{Narrowed, Subscription, Topology};
 

@@ -5,7 +5,8 @@
 //! order, what is next to wake, and counts. A copy that was deferred (3) is delivered to who asks for it by its number; it
 //! goes back there when it is unlocked. Sequence numbers are never given twice, so that a lock is never mistaken for
 //! a later one. `seen` is the duplicate window, by what was sent to (0: the topic). `wire` is the message as a client of the AMQP
-//! front sent it, `modified` what clients changed of its properties since, one map after another.
+//! front sent it, `modified` what clients changed of its properties since, one map after another. `rules` is what clients
+//! made of a subscription's rules: null is the deployed one, removed.
 
 pub(super) const FILE: &str = "broker.sqlite3";
 /// In `user_version`: a file of another version is refused, not guessed at.
@@ -34,5 +35,7 @@ CREATE INDEX by_message ON copies (message);
 CREATE TABLE seen (sent_to INTEGER NOT NULL, id TEXT NOT NULL, until INTEGER NOT NULL, PRIMARY KEY (sent_to, id))
     STRICT, WITHOUT ROWID;
 CREATE INDEX by_end ON seen (until);
+CREATE TABLE rules (entity INTEGER NOT NULL, name TEXT NOT NULL, rule TEXT, PRIMARY KEY (entity, name))
+    STRICT, WITHOUT ROWID;
 CREATE INDEX by_expiry ON copies (box, expires_at) WHERE expires_at IS NOT NULL;
 ";

@@ -1,6 +1,7 @@
 //! The broker as the embedded host's source of messages.
 
 use super::{Broker, BrokerError, Held, Lock};
+use crate::amqp;
 use crate::host::{BoxFuture, Delivered, Entity, LockToken, Source, SourceError, Value};
 use opsloop_kernel::{Timestamp, message::property};
 use std::time::Duration;
@@ -48,7 +49,17 @@ fn instant(at: Timestamp) -> jiff::Timestamp {
     jiff::Timestamp::from_millisecond(at.millis()).unwrap_or_default()
 }
 
+/// What a client sent over the wire is shown with the types it was sent with.
 fn delivered(entity: &Entity, held: Held) -> Delivered {
+    let wire = held.wire.is_some().then(|| held.clone());
+    let mut delivered = published(entity, held);
+    if let Some(held) = wire {
+        amqp::hosted::complete(&mut delivered, &held);
+    }
+    delivered
+}
+
+fn published(entity: &Entity, held: Held) -> Delivered {
     let message = held.delivered.message;
     let correlation_id = message.properties.get(property::CORRELATION_ID).cloned();
     let mut properties: Vec<_> =

@@ -57,6 +57,18 @@ impl Subscription {
         self
     }
 
+    /// The rule as it is deployed to Azure.
+    pub fn sql(&self) -> String {
+        let quoted = |text: &str| format!("'{}'", text.replace('\'', "''"));
+        let kinds: Vec<_> = self.kinds.iter().map(|kind| quoted(kind)).collect();
+        let narrowed = self.filter.as_ref().map_or_else(String::new, |f| {
+            format!(" AND (kind <> {} OR {} = {})", quoted(&f.kind), f.property, quoted(&f.value))
+        });
+        let (kind, audience) = (property::KIND, property::AUDIENCE);
+        let worker = quoted(&self.name);
+        format!("({kind} IN ({}){narrowed} AND NOT EXISTS({audience})) OR {audience} = {worker}", kinds.join(", "))
+    }
+
     /// A message with an audience is for that worker alone, whatever its kind; one without a kind is for nobody.
     pub fn takes(&self, properties: &BTreeMap<String, String>) -> bool {
         if let Some(audience) = properties.get(property::AUDIENCE) {

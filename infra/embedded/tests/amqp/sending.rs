@@ -92,6 +92,7 @@ async fn what_is_too_large_ends_the_link_and_not_the_connection() {
         fields.push(Value::Bool(true));
         peer.send(TRANSFER, fields, chunk).await;
     }
+    assert_eq!(peer.outcome().await, (0x25, Some("amqp:link:message-size-exceeded".to_owned())));
     let detach = peer.expect(DETACH).await;
     assert_eq!(condition(detach.fields.field(2)).unwrap(), "amqp:link:message-size-exceeded");
     peer.sender(1, "jobs").await;
