@@ -8,7 +8,10 @@ use fe2o3_amqp::{
     connection::ConnectionHandle,
     sasl_profile::SaslProfile,
     session::SessionHandle,
-    types::primitives::{Timestamp, Value},
+    types::{
+        definitions::SenderSettleMode,
+        primitives::{Timestamp, Value},
+    },
 };
 use fe2o3_amqp_cbs::{client::CbsClient, token::CbsToken};
 use std::{collections::HashMap, sync::Arc, time::Duration};
@@ -94,6 +97,8 @@ impl Connection {
         let sender = Sender::builder()
             .name(format!("{entity}-{}", Uuid::new_v4()))
             .target(options.address.of_entity(entity))
+            // Settled by the receiver alone: nothing is taken for accepted that the service has not spoken of.
+            .sender_settle_mode(SenderSettleMode::Unsettled)
             .attach(&mut self.session)
             .await
             .map_err(|e| BusError::of_sender(entity, e))?;

@@ -1,14 +1,14 @@
 //! The dead-letter subqueues: looked at by `$management`, completed by receiving.
 //!
 //! The service has no operation that takes one message by its number, deferred ones aside. So the subqueue is received
-//! from under locks, oldest first, until the message is found; the others are released. Release counts as a delivery, which
+//! from under locks, until the message is found; the others are released. Release counts as a delivery, which
 //! harms nobody: a dead letter cannot die once more.
 
 use super::{
     bus::Bus,
     error::{BusError, Scope},
-    management,
-    message::{self, Incoming},
+    management::{self, PEEK_MAX},
+    message,
 };
 use fe2o3_amqp::{
     Delivery, Receiver,
@@ -23,7 +23,7 @@ use std::time::Duration;
 /// Received under locks while looking for one: as many as an operator is shown of one handler.
 const HELD_MAX: usize = 1_000;
 /// Credit at a time.
-const PAGE: u32 = 100;
+const PAGE: usize = 100;
 /// After this nothing more comes: what is left is in somebody else's hands.
 const QUIET: Duration = Duration::from_secs(2);
 
@@ -36,45 +36,69 @@ pub(super) async fn peek(bus: &Bus, handler: &str, after: i64, limit: usize) -> 
 /// One that is gone is completed already.
 pub(super) async fn complete(bus: &Bus, handler: &str, sequence: i64) -> Result<(), BusError> {
     let (_, entity) = subqueue(bus, handler)?;
-    let there = management::peek(bus, &entity, sequence, 1).await?;
-    if there.first().and_then(message::sequence) != Some(sequence) {
-        return Ok(());
-    }
+    let Some(position) = position(bus, &entity, sequence).await? else { return Ok(()) };
     let mut receiver = bus.receiver(&entity).await?;
     let mut held = Vec::new();
-    let found = bus.answering("find a dead letter", Scope::Link, find(&mut receiver, sequence, &mut held)).await;
+    let searched = find(&mut receiver, sequence, position, &mut held);
+    let searched = bus.answering("find a dead letter", Scope::Link, searched).await;
+    let mut found = false;
     let settle = async {
-        if let Ok(delivery) = &found {
-            receiver.accept(delivery).await.map_err(BusError::connection)?;
-        }
         for delivery in &held {
-            receiver.release(delivery).await.map_err(BusError::connection)?;
+            if message::sequence(delivery.message()) == Some(sequence) {
+                receiver.accept(delivery).await.map_err(BusError::connection)?;
+                found = true;
+            } else {
+                receiver.release(delivery).await.map_err(BusError::connection)?;
+            }
         }
-        // Settled before the link goes: closing waits for the service to have read it all.
+        // Closing waits for an answer, before which the service has read all that was settled.
         receiver.close().await.map_err(BusError::connection)
     };
-    let settled = bus.answering("settle dead letters", Scope::Link, settle).await;
-    found.and(settled)
+    bus.answering("settle dead letters", Scope::Link, settle).await?;
+    if found { Ok(()) } else { searched.and(Err(elsewhere(sequence))) }
+}
+
+/// How many dead letters there are up to this one, itself included. `None`: it is not there.
+async fn position(bus: &Bus, entity: &str, sequence: i64) -> Result<Option<usize>, BusError> {
+    let (mut before, mut from) = (0, 0);
+    while before < HELD_MAX {
+        let page = management::peek(bus, entity, from, PEEK_MAX).await?;
+        let sequences: Vec<i64> = page.iter().filter_map(message::sequence).collect();
+        if let Some(at) = sequences.iter().position(|s| *s >= sequence) {
+            return Ok((sequences[at] == sequence).then_some(before + at + 1));
+        }
+        let Some(last) = sequences.last() else { return Ok(None) };
+        (before, from) = (before + page.len(), last.saturating_add(1));
+    }
+    Err(elsewhere(sequence))
 }
 
 type Held = Delivery<Body<Value>>;
 
-async fn find(receiver: &mut Receiver, sequence: i64, held: &mut Vec<Held>) -> Result<Held, BusError> {
+/// Receives until the message is among what is held. Credit is for what is expected, and all of it is waited for: whatever
+/// came and was not settled would stay locked until its lock runs out.
+async fn find(
+    receiver: &mut Receiver,
+    sequence: i64,
+    mut expected: usize,
+    held: &mut Vec<Held>,
+) -> Result<(), BusError> {
     while held.len() < HELD_MAX {
-        receiver.set_credit(PAGE).await.map_err(BusError::connection)?;
-        for _ in 0..PAGE {
+        // Beyond what was expected: others hold some, or the order is another one. Then there may be one more.
+        let credit = expected.clamp(1, PAGE);
+        expected = expected.saturating_sub(credit);
+        receiver.set_credit(u32::try_from(credit).unwrap_or(1)).await.map_err(BusError::connection)?;
+        for _ in 0..credit {
             let Ok(delivery) = tokio::time::timeout(QUIET, receiver.recv::<Body<Value>>()).await else {
-                return Err(elsewhere(sequence));
+                return Ok(());
             };
-            let delivery: Held = delivery.map_err(BusError::connection)?;
-            let message: &Incoming = delivery.message();
-            if message::sequence(message) == Some(sequence) {
-                return Ok(delivery);
-            }
-            held.push(delivery);
+            held.push(delivery.map_err(BusError::connection)?);
+        }
+        if held.iter().any(|delivery| message::sequence(delivery.message()) == Some(sequence)) {
+            return Ok(());
         }
     }
-    Err(elsewhere(sequence))
+    Ok(())
 }
 
 fn elsewhere(sequence: i64) -> BusError {

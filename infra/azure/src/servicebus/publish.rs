@@ -43,13 +43,12 @@ pub(super) async fn publish(bus: &Bus, messages: &[Message]) -> Result<Vec<Outco
         sendings.entry(entity).or_insert_with(|| Sending::new(bus, entity)).add(index, message);
     }
     let sent = future::join_all(sendings.into_values().map(Sending::run)).await;
-    let mut outcomes = vec![Outcome::Accepted; messages.len()];
-    for decided in sent {
-        for (index, outcome) in decided? {
-            outcomes[index] = outcome;
-        }
+    let mut outcomes = vec![None; messages.len()];
+    for item in sent.into_iter().collect::<Result<Vec<_>, _>>()?.into_iter().flatten() {
+        outcomes[item.index] = item.outcome;
     }
-    Ok(outcomes)
+    // What nobody spoke of was not accepted.
+    outcomes.into_iter().collect::<Option<_>>().ok_or(Fault::Unavailable { dependency: Fault::BROKER })
 }
 
 /// What goes to one entity.
@@ -86,7 +85,7 @@ impl<'b> Sending<'b> {
         self.items.push(Item { index, encoded, outcome: why.map(|why| Outcome::Rejected { why }), alone: false });
     }
 
-    async fn run(mut self) -> Result<Vec<(usize, Outcome)>, Fault> {
+    async fn run(mut self) -> Result<Vec<Item>, Fault> {
         let mut pause = PAUSE;
         for attempt in 1..=TRIES {
             let Err(error) = self.attempt().await else { break };
@@ -101,7 +100,7 @@ impl<'b> Sending<'b> {
                 Verdict::Soon | Verdict::Later => return Err(told("messages could not be published", &error)),
             }
         }
-        Ok(self.items.into_iter().filter_map(|item| Some((item.index, item.outcome?))).collect())
+        Ok(self.items)
     }
 
     /// Sends all that is undecided. When it fails, what has been decided stays so.

@@ -59,6 +59,28 @@ async fn a_replayed_dead_letter_is_delivered_again_and_the_others_stay() {
 }
 
 #[tokio::test]
+async fn a_dead_letter_in_the_middle_leaves_none_of_the_others_locked() {
+    let bed = Bed::new().await;
+    let messages: Vec<Message> = (0..120).map(|n| to_queue("pages", format!("p{n}"), 10)).collect();
+    kill(&bed, &queue("pages"), &messages).await;
+    let sequence = bed.bus.peek("pages", -1, 200).await.unwrap()[30].sequence;
+    bed.bus.complete("pages", sequence).await.unwrap();
+    let left = bed.broker.receive(&dead(&queue("pages")), 1_000, Duration::ZERO).await.unwrap();
+    assert_eq!(left.len(), 119);
+}
+
+#[tokio::test]
+async fn a_dead_letter_that_somebody_else_holds_is_a_fault_and_stays() {
+    let bed = Bed::new().await;
+    kill(&bed, &incidents(), &[event("evt-1"), event("evt-2")]).await;
+    let theirs = bed.broker.receive(&dead(&incidents()), 1, Duration::ZERO).await.unwrap();
+    assert!(bed.bus.complete("Incidents", theirs[0].sequence).await.is_err());
+    bed.broker.abandon(theirs[0].lock).await.unwrap();
+    bed.bus.complete("Incidents", theirs[0].sequence).await.unwrap();
+    assert_eq!(bed.ids(&dead(&incidents())).await, ["evt-2"]);
+}
+
+#[tokio::test]
 async fn a_dead_letter_that_is_gone_is_completed_already() {
     let bed = Bed::new().await;
     kill(&bed, &incidents(), &[event("evt-1")]).await;

@@ -72,7 +72,8 @@ async fn a_scheduled_message_is_there_at_its_instant_and_not_before() {
     let bed = Bed::new().await;
     let at = START.plus(Duration::from_secs(90));
     bed.accepted(&[Message { not_before: Some(at), ..event("later") }, event("now")]).await;
-    let take = || bed.broker.receive(&incidents(), 10, Duration::ZERO);
+    let entity = incidents();
+    let take = || bed.broker.receive(&entity, 10, Duration::ZERO);
     let first: Vec<String> = messages_of(take().await.unwrap()).into_iter().map(|m| m.id).collect();
     assert_eq!(first, ["now"]);
     bed.clock.advance_to(at);
