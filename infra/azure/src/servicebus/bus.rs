@@ -2,7 +2,7 @@
 
 use super::{
     Options,
-    connection::{Connection, Link},
+    connection::{Connection, Ended, Link},
     error::{BusError, Scope},
 };
 use fe2o3_amqp::{
@@ -30,6 +30,7 @@ struct Live {
 /// A link, and the connection that it is of.
 pub(super) struct Attached {
     pub link: Arc<Link>,
+    pub ended: Ended,
     epoch: u64,
 }
 
@@ -41,14 +42,18 @@ impl Bus {
     /// The link to send to an entity by, with a token that is good for a while.
     pub async fn link(&self, entity: &str) -> Result<Attached, BusError> {
         let mut live = self.enter().await?;
-        let attached = self.connecting(async { live.usable(&self.options).await?.link(entity, &self.options).await });
+        let attached = self.connecting(async {
+            let connection = live.usable(&self.options).await?;
+            Ok((connection.link(entity, &self.options).await?, connection.ended.clone()))
+        });
         let attached = attached.await;
         live.keep_unless_broken(&attached);
-        Ok(Attached { link: attached?, epoch: live.epoch })
+        let (link, ended) = attached?;
+        Ok(Attached { link, ended, epoch: live.epoch })
     }
 
     /// To ask `<entity>/$management`. Attached for one exchange: these are rare.
-    pub async fn management(&self, entity: &str) -> Result<MgmtClient, BusError> {
+    pub async fn management(&self, entity: &str) -> Result<(MgmtClient, Ended), BusError> {
         let mut live = self.enter().await?;
         let node = format!("{entity}/$management");
         let attached = self.connecting(async {
@@ -57,7 +62,8 @@ impl Bus {
             let client = MgmtClient::builder()
                 .management_node_address(self.options.address.of_entity(&node))
                 .client_node_addr(format!("opsloop-{}", Uuid::new_v4()));
-            client.attach(&mut connection.session).await.map_err(|e| BusError::of_attach(entity, e))
+            let client = client.attach(&mut connection.session).await.map_err(|e| BusError::of_attach(entity, e))?;
+            Ok((client, connection.ended.clone()))
         });
         let attached = attached.await;
         live.keep_unless_broken(&attached);
@@ -93,7 +99,7 @@ impl Bus {
         }
         match (broken, &mut live.connection) {
             (Scope::Link, Some(connection)) => connection.discard(entity, &attached.link),
-            (Scope::Connection, _) => live.abandon(),
+            (Scope::Connection, _) => live.connection = None,
             (Scope::Link, None) => {}
         }
     }
@@ -136,13 +142,7 @@ impl Live {
 
     fn keep_unless_broken<T>(&mut self, result: &Result<T, BusError>) {
         if result.as_ref().is_err_and(|error| error.broken() == Some(Scope::Connection)) {
-            self.abandon();
-        }
-    }
-
-    fn abandon(&mut self) {
-        if let Some(connection) = self.connection.take() {
-            connection.abandon();
+            self.connection = None;
         }
     }
 }

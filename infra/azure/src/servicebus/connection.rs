@@ -15,7 +15,7 @@ use fe2o3_amqp::{
 };
 use fe2o3_amqp_cbs::{client::CbsClient, token::CbsToken};
 use std::{collections::HashMap, sync::Arc, time::Duration};
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, oneshot, watch};
 use uuid::Uuid;
 
 /// Who may send, receive and ask for counts.
@@ -33,7 +33,9 @@ const BATCH_BYTES_PROPERTY: &str = "com.microsoft:max-message-batch-size";
 const FAREWELL: Duration = Duration::from_secs(2);
 
 pub(super) struct Connection {
-    amqp: ConnectionHandle<()>,
+    pub ended: Ended,
+    /// Dropped, the connection is closed.
+    _leave: oneshot::Sender<()>,
     pub session: SessionHandle<()>,
     cbs: CbsClient,
     tokens: HashMap<String, Token>,
@@ -65,11 +67,12 @@ impl Connection {
             .map_err(|e| BusError::of_open(address.endpoint.authority(), e))?;
         let mut session = Session::begin(&mut amqp).await.map_err(BusError::of_begin)?;
         let cbs = CbsClient::attach(&mut session).await.map_err(|e| BusError::of_attach("$cbs", e))?;
-        Ok(Self { amqp, session, cbs, tokens: HashMap::new(), links: HashMap::new() })
+        let (leave, ended) = watched(amqp);
+        Ok(Self { ended, _leave: leave, session, cbs, tokens: HashMap::new(), links: HashMap::new() })
     }
 
     pub fn is_usable(&self) -> bool {
-        !self.amqp.is_closed() && !self.session.is_ended()
+        self.ended.0.has_changed().is_ok() && !self.session.is_ended()
     }
 
     /// Puts a token for an entity unless the last one is good for a while. A renewed token serves the links that are there.
@@ -82,8 +85,8 @@ impl Connection {
         let token = token.map_err(|e| BusError::Credential { why: e.to_string() })?;
         let expires_ms = token.expires_on.unix_timestamp().saturating_mul(1_000);
         let put = CbsToken::new(token.token.secret().to_owned(), "jwt", Timestamp::from_milliseconds(expires_ms));
-        let answer = self.cbs.put_token(options.address.of_entity(entity), put).await;
-        answer.map_err(|e| BusError::of_management(entity, e))?;
+        let answer = self.cbs.put_token(options.address.of_entity(entity), put);
+        self.ended.unless(async { answer.await.map_err(|e| BusError::of_management(entity, e)) }).await?;
         self.tokens.insert(entity.to_owned(), Token::new(now, opsloop_kernel::Timestamp::from_millis(expires_ms)));
         Ok(())
     }
@@ -114,11 +117,36 @@ impl Connection {
             self.tokens.remove(entity);
         }
     }
+}
 
-    /// Takes leave in the background.
-    pub fn abandon(mut self) {
-        tokio::spawn(async move { tokio::time::timeout(FAREWELL, self.amqp.close()).await.is_ok() });
+/// That the connection ended. The engine does not fail what is in flight when the peer vanishes, so whoever waits for an
+/// answer has to wait for this too.
+#[derive(Clone)]
+pub(super) struct Ended(watch::Receiver<()>);
+
+impl Ended {
+    pub async fn unless<T>(&self, work: impl Future<Output = Result<T, BusError>>) -> Result<T, BusError> {
+        let mut ended = self.0.clone();
+        tokio::select! {
+            biased;
+            done = work => done,
+            _ = ended.changed() => Err(BusError::connection("the peer has closed it")),
+        }
     }
+}
+
+/// Notices when the connection ends, and ends it when nobody holds it any more.
+fn watched(mut amqp: ConnectionHandle<()>) -> (oneshot::Sender<()>, Ended) {
+    let ((leave, mut left), (alive, ended)) = (oneshot::channel(), watch::channel(()));
+    tokio::spawn(async move {
+        tokio::select! {
+            // However it ended, it ended.
+            _ = amqp.on_close() => {}
+            _ = &mut left => drop(tokio::time::timeout(FAREWELL, amqp.close()).await),
+        }
+        drop(alive);
+    });
+    (leave, Ended(ended))
 }
 
 impl Link {

@@ -18,7 +18,7 @@ const NO_CONTENT: u16 = 204;
 /// At most `count` messages from a sequence number on, in order; scheduled and locked ones too. Fewer says nothing, none
 /// says that there are no more.
 pub(super) async fn peek(bus: &Bus, entity: &str, from: i64, count: usize) -> Result<Vec<Incoming>, BusError> {
-    let mut client = bus.management(entity).await?;
+    let (mut client, ended) = bus.management(entity).await?;
     let count = i32::try_from(count.min(PEEK_MAX)).unwrap_or(i32::MAX);
     let asked = async {
         let answer = client.call(Peek { from, count }).await.map_err(|e| BusError::of_management(entity, e))?;
@@ -26,7 +26,7 @@ pub(super) async fn peek(bus: &Bus, entity: &str, from: i64, count: usize) -> Re
         client.close().await.ok();
         Ok(answer.0)
     };
-    bus.answering("peek", Scope::Link, asked).await
+    bus.answering("peek", Scope::Link, ended.unless(asked)).await
 }
 
 struct Peek {

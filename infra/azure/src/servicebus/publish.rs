@@ -136,7 +136,7 @@ impl<'b> Sending<'b> {
             }
             failed.map_or(Ok(()), Err)
         };
-        bus.answering("send", Scope::Link, exchange).await
+        bus.answering("send", Scope::Link, attached.ended.unless(exchange)).await
     }
 
     /// Holds the link while writing only, so that callers pipeline.

@@ -62,6 +62,17 @@ async fn what_the_service_could_not_do_just_now_is_tried_again_at_once() {
     }
 }
 
+/// The engine below leaves what is in flight on a connection that vanished without an answer.
+#[tokio::test]
+async fn a_connection_that_vanishes_is_noticed_long_before_the_deadline() {
+    let never = Duration::from_secs(3_600);
+    let bed = Bed::with(Deadlines { connect: never, answer: never }).await;
+    bed.front().faults().on_sends([OnSend::CloseConnection { taken: false }, OnSend::CloseConnection { taken: true }]);
+    bed.accepted(&[event("a"), event("b")]).await;
+    assert_eq!(bed.ids(&incidents()).await, ["a", "b"]);
+    assert_eq!(bed.front().faults().connections(), 3);
+}
+
 #[tokio::test]
 async fn a_service_that_never_recovers_is_a_fault_after_three_tries() {
     let bed = Bed::new().await;
