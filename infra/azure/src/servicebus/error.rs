@@ -81,6 +81,8 @@ impl BusError {
             Self::Refused { condition, .. } if NEVER.contains(&condition.as_str()) => Verdict::Never,
             Self::Refused { condition, .. } if BUSY.contains(&condition.as_str()) => Verdict::Later,
             Self::Credential { .. } | Self::Unauthorized { .. } | Self::Tls { .. } => Verdict::Later,
+            // A lost answer is asked for again; who cannot be reached in all that time is not reached the next moment.
+            Self::TimedOut { broken: Scope::Connection, .. } => Verdict::Later,
             _ => Verdict::Soon,
         }
     }
