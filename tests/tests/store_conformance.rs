@@ -1,4 +1,5 @@
-//! The laws of the ports `Store` and `Directory` (SPEC 3.13), one suite for every store of this machine.
+//! The laws of the ports `Store` and `Directory` (SPEC 3.13), one suite for every store: in memory, in a
+//! file, and in Cosmos DB over a socket.
 
 #[path = "store_conformance/bed.rs"]
 mod bed;

@@ -9,12 +9,27 @@ use std::{borrow::Cow, fmt};
 pub const BATCH_OPERATIONS_MAX: usize = 100;
 /// 2 MB, less what the request itself takes.
 pub const BATCH_BYTES_MAX: usize = 1_900_000;
+/// The stores' own limit; what `bind` leaves below it is for what a request adds.
+pub const STORED_BATCH_BYTES_MAX: usize = 2_000_000;
+/// Cosmos DB: an id has at most 1,023 bytes.
+const ID_BYTES_MAX: usize = 1_023;
 /// 1 MB (SPEC 3.13).
 pub const DOCUMENT_BYTES_MAX: usize = 1_000_000;
 
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct DocId(pub String);
+impl DocId {
+    /// Cosmos DB takes no `/ \ ? #` in an id, and lists rely on ids being ASCII: user text is percent-encoded (A51).
+    pub fn check(&self) -> Result<(), Refusal> {
+        within("a document id", self.0.len(), ID_BYTES_MAX)?;
+        let fits = |b: u8| b.is_ascii_graphic() && !matches!(b, b'/' | b'\\' | b'?' | b'#');
+        if self.0.is_empty() || !self.0.bytes().all(fits) {
+            return Err(Refusal::payload(format!("`{self}` cannot be a document id: its text is not percent-encoded")));
+        }
+        Ok(())
+    }
+}
 impl fmt::Display for DocId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
@@ -125,4 +140,9 @@ impl Write {
     pub fn size(&self) -> usize {
         self.document().map_or(64, Document::size)
     }
+}
+
+/// What stores refuse for its size.
+pub fn within(what: &'static str, size: usize, limit: usize) -> Result<(), Refusal> {
+    if size > limit { Err(Refusal::TooLarge { what, size, limit }) } else { Ok(()) }
 }

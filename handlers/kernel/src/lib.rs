@@ -6,6 +6,7 @@
 pub mod cloudevents;
 pub mod decision;
 pub mod document;
+pub mod due_list;
 pub mod envelope;
 pub mod fault;
 pub mod freshness;

@@ -77,6 +77,10 @@ signals! {
     UNIT_STUCK: Counter "unit_stuck_total" "1" "Due units that refuse: a defect, they stay due." [] [];
     RULE_ERRORS: Counter "rule_error_total" "1" "Rule or SLO slots that could not be evaluated." ["reason"] [];
     SLOTS_SKIPPED: Counter "slots_skipped_total" "1" "Slots beyond the hour of catch-up." [] [];
+    COSMOS_CHARGE: Counter "cosmos_request_charge_total" "1" "Request units that Cosmos DB charged."
+        ["operation", "container"] [];
+    COSMOS_SECONDS: Histogram "cosmos_operation_seconds" "s" "How long an operation of the store took, its retries included."
+        ["operation", "container"] [0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5, 1.0, 5.0, 10.0];
     PANICS: Counter "panics_total" "1" "Panics caught at the router." [] [];
     TELEMETRY_DROPPED: Counter "telemetry_dropped_total" "1" "The platform's own spans that an exporter did not take."
         ["exporter", "reason"] [];

@@ -5,56 +5,98 @@ use opsloop_embedded::{
     store::{Dumped, MemoryStore, SqliteStore},
 };
 use opsloop_kernel::{
-    Clock, Commit, Committed, Container, Directory, DocId, Document, ETag, Fault, Order, Page, Store, Stored, Stream,
+    Clock, Commit, Committed, Container, Directory, DocId, Document, ETag, Order, Page, Store, Stored, Stream,
     TenantId, Timestamp, Write,
     ports::{DueList, Within},
 };
+use opsloop_tests::cosmos::cosmos_host;
 use serde_json::{Value, json};
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 pub const START: Timestamp = Timestamp::from_millis(1_795_255_200_000);
 /// Beyond every id that these tests make.
 pub const END: &str = "\u{7f}";
 
-pub trait AnyStore: Store + Directory {
-    fn dump(&self) -> Result<Vec<Dumped>, Fault>;
-}
-impl AnyStore for MemoryStore {
-    fn dump(&self) -> Result<Vec<Dumped>, Fault> {
-        Self::dump(self)
-    }
-}
-impl AnyStore for SqliteStore {
-    fn dump(&self) -> Result<Vec<Dumped>, Fault> {
-        Self::dump(self)
-    }
-}
+pub trait AnyStore: Store + Directory {}
+impl<S: Store + Directory> AnyStore for S {}
 
 pub struct Bed {
     pub store: Arc<dyn AnyStore>,
     pub clock: Arc<VirtualClock>,
-    /// Of a store in a file.
-    pub folder: Option<tempfile::TempDir>,
+    kept: Kept,
+}
+
+/// Where the documents lie, to look at all of them.
+enum Kept {
+    Memory(Arc<MemoryStore>),
+    File(Arc<SqliteStore>, tempfile::TempDir),
+    Cosmos { database: String },
 }
 
 impl Bed {
     pub fn memory() -> Self {
         let clock = Arc::new(VirtualClock::at(START));
-        Self { store: Arc::new(MemoryStore::new(clock.clone())), clock, folder: None }
+        let store = Arc::new(MemoryStore::new(clock.clone()));
+        Self { store: store.clone(), clock, kept: Kept::Memory(store) }
     }
 
     pub fn sqlite() -> Self {
         let clock = Arc::new(VirtualClock::at(START));
         let folder = tempfile::tempdir().unwrap();
-        let store = SqliteStore::open(folder.path(), clock.clone()).unwrap();
-        Self { store: Arc::new(store), clock, folder: Some(folder) }
+        let store = Arc::new(SqliteStore::open(folder.path(), clock.clone()).unwrap());
+        Self { store: store.clone(), clock, kept: Kept::File(store, folder) }
+    }
+
+    /// A database of its own on the host of this test binary.
+    pub fn cosmos() -> Self {
+        let clock = Arc::new(VirtualClock::at(START));
+        let database = cosmos_host().database();
+        let store = cosmos_host().store(&database, clock.clone());
+        Self { store: Arc::new(store), clock, kept: Kept::Cosmos { database } }
     }
 
     /// One more handle on the same documents, as of another process.
     pub fn other(&self) -> Arc<dyn AnyStore> {
-        match &self.folder {
-            Some(folder) => Arc::new(SqliteStore::open(folder.path(), self.clock.clone()).unwrap()),
-            None => self.store.clone(),
+        match &self.kept {
+            Kept::Memory(store) => store.clone(),
+            Kept::File(_, folder) => Arc::new(SqliteStore::open(folder.path(), self.clock.clone()).unwrap()),
+            Kept::Cosmos { database } => Arc::new(cosmos_host().store(database, self.clock.clone())),
+        }
+    }
+
+    /// Every document there is, by (tenant, stream, id).
+    pub async fn dump(&self) -> Vec<Dumped> {
+        let database = match &self.kept {
+            Kept::Memory(store) => return store.dump().unwrap(),
+            Kept::File(store, _) => return store.dump().unwrap(),
+            Kept::Cosmos { database } => database,
+        };
+        let mut streams = BTreeSet::new();
+        for container in Container::ALL {
+            for kept in cosmos_host().documents(database, container) {
+                let tenant = TenantId::parse(kept["tenantId"].as_str().unwrap()).unwrap();
+                streams.insert((tenant, Stream::new(container, kept["stream"].as_str().unwrap())));
+            }
+        }
+        let mut all = Vec::new();
+        for (tenant, stream) in streams {
+            let page = Page::first(5_000);
+            let listing = self.store.list(&tenant, &stream, "", END, page, Order::Ascending).await.unwrap();
+            assert!(!listing.more);
+            all.extend(listing.items.into_iter().map(|Stored { document, etag }| Dumped {
+                tenant: tenant.clone(),
+                stream: stream.clone(),
+                document,
+                etag,
+            }));
+        }
+        all
+    }
+
+    /// Lets the service remove what has expired: it does so a second or two late, and takes the etags until then.
+    pub fn let_the_service_expire(&self) {
+        if let Kept::Cosmos { database } = &self.kept {
+            cosmos_host().expire(database, 20);
         }
     }
 
@@ -139,6 +181,7 @@ macro_rules! laws {
         $( $(#[$why])* async fn $name($bed: &Bed) $law )*
         mod memory { $( #[tokio::test] async fn $name() { super::$name(&super::Bed::memory()).await; } )* }
         mod sqlite { $( #[tokio::test] async fn $name() { super::$name(&super::Bed::sqlite()).await; } )* }
+        mod cosmos { $( #[tokio::test] async fn $name() { super::$name(&super::Bed::cosmos()).await; } )* }
     };
 }
 pub(crate) use laws;

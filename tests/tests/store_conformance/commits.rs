@@ -44,7 +44,7 @@ laws! {
         }).await.unwrap(), Committed::Applied(vec![ETag(String::new())]));
         let late = vec![put("points", json!([1])), create("owed|1", json!({})), delete("mark", &etag)];
         assert_eq!(bed.commit(Some("seen|w|evt-1|k"), late).await, Committed::Raced);
-        assert!(bed.store.dump().unwrap().is_empty());
+        assert!(bed.dump().await.is_empty());
     }
 
     /// [A59][A64]
@@ -76,7 +76,7 @@ laws! {
             etags(bed.commit_in(&tenant, &stream, marker, vec![create("root", json!({}))]).await);
             assert_eq!(bed.commit_in(&tenant, &stream, marker, vec![]).await, Committed::Duplicate);
         }
-        assert_eq!(bed.store.dump().unwrap().len(), 8);
+        assert_eq!(bed.dump().await.len(), 8);
     }
 
     async fn a5_a_save_needs_the_etag_that_is_stored(bed: &Bed) {
@@ -116,12 +116,12 @@ laws! {
 
     async fn a1_a_batch_is_applied_whole_or_not_at_all(bed: &Bed) {
         let etag = bed.applied(vec![create("root", json!(1))]).await;
-        let before = bed.store.dump().unwrap();
+        let before = bed.dump().await;
         let writes = vec![
             put("other", json!(2)), save("root", json!(2), &etag), create("log|1", json!({})), create("root", json!(3)),
         ];
         assert_eq!(bed.commit(Some("seen|w|evt-1|k"), writes).await, Committed::Raced);
-        assert_eq!(bed.store.dump().unwrap(), before);
+        assert_eq!(bed.dump().await, before);
     }
 
     async fn the_operations_of_a_batch_see_what_those_before_them_leave(bed: &Bed) {
@@ -143,12 +143,25 @@ laws! {
         assert_eq!(bed.commit(Some("seen|w|evt-1|k"), vec![]).await, Committed::Duplicate);
         bed.clock.advance(Duration::from_millis(1));
         assert_eq!(bed.get("a").await, None);
+        bed.let_the_service_expire();
         assert_eq!(bed.commit(None, vec![save("a", json!(2), &given[1])]).await, Committed::Raced);
         assert_eq!(bed.commit(None, vec![delete("b", &given[2])]).await, Committed::Raced);
         let again = bed.commit(Some("seen|w|evt-1|k"), vec![create("a", json!(2)), put("b", json!(3))]).await;
         assert_eq!(etags(again).len(), 2);
         assert_eq!(bed.body("a").await, Some(json!(2)));
-        assert_eq!(bed.store.dump().unwrap().len(), 3);
+        assert_eq!(bed.dump().await.len(), 3);
+    }
+
+    async fn a15_what_has_expired_is_in_nobodys_way(bed: &Bed) {
+        let soon = bed.now() + Duration::from_secs(5);
+        let expiring = |id: &str| Write::Put(document(id, json!(1)).expires(soon));
+        etags(bed.commit(None, vec![expiring("seen|w|evt-1|k"), expiring("a"), expiring("b")]).await);
+        bed.clock.advance(Duration::from_secs(5));
+        let creates = vec![create("a", json!(2)), create("b", json!(2)), put("c", json!(2))];
+        assert_eq!(etags(bed.commit(Some("seen|w|evt-1|k"), creates.clone()).await).len(), 3);
+        assert_eq!(bed.commit(Some("seen|w|evt-1|k"), creates.clone()).await, Committed::Duplicate);
+        assert_eq!(bed.commit(None, creates).await, Committed::Raced);
+        assert_eq!(bed.dump().await.len(), 4);
     }
 
     async fn a17_what_no_batch_takes_is_refused_and_not_tried_again(bed: &Bed) {
@@ -159,7 +172,7 @@ laws! {
         assert!(matches!(bed.commit(None, vec![large("a", 1_000_001)]).await, Committed::Refused(_)));
         let three = vec![large("a", 700_000), large("b", 700_000), large("c", 700_000)];
         assert!(matches!(bed.commit(None, three).await, Committed::Refused(Refusal::TooLarge { .. })));
-        assert!(bed.store.dump().unwrap().is_empty());
+        assert!(bed.dump().await.is_empty());
         etags(bed.commit(Some("seen"), many(99)).await);
         etags(bed.commit(None, vec![large("a", 900_000), large("b", 900_000)]).await);
     }

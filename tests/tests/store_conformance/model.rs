@@ -1,4 +1,4 @@
-//! Random histories against a model that is too simple to be wrong, on both stores, which must also agree in the end.
+//! Random histories against a model that is too simple to be wrong, on every store; they must also agree in the end.
 
 use super::bed::*;
 use opsloop_kernel::{
@@ -154,7 +154,7 @@ async fn take(bed: &Bed, model: &mut Model, step: &Step) {
                 Some(no) => assert_eq!(committed, no, "{commit:?}"),
                 None => {
                     assert_eq!(etags(committed).len(), commit.writes.len(), "{commit:?}");
-                    for stored in bed.store.dump().unwrap() {
+                    for stored in bed.dump().await {
                         let key = (stored.tenant.to_string(), stored.document.id.0);
                         if let Some(row) = rows.get_mut(&key).filter(|r| r.etag.0 == "new") {
                             row.etag = stored.etag;
@@ -171,7 +171,7 @@ async fn take(bed: &Bed, model: &mut Model, step: &Step) {
 async fn agrees(bed: &Bed, model: &Model) {
     let now = bed.now();
     let live = model.live(now);
-    let dump = bed.store.dump().unwrap();
+    let dump = bed.dump().await;
     let stored: Rows = dump
         .iter()
         .map(|d| {
@@ -208,8 +208,13 @@ async fn run(bed: &Bed, steps: &[Step]) -> Vec<(String, String)> {
         take(bed, &mut model, step).await;
         agrees(bed, &model).await;
     }
-    let dump = bed.store.dump().unwrap();
+    let dump = bed.dump().await;
     dump.into_iter().map(|d| (d.tenant.to_string(), serde_json::to_string(&d.document).unwrap())).collect()
+}
+
+fn run_on(bed: impl FnOnce() -> Bed, steps: &[Step]) -> Vec<(String, String)> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async { run(&bed(), steps).await })
 }
 
 proptest! {
@@ -217,9 +222,16 @@ proptest! {
 
     #[test]
     fn both_stores_do_what_the_model_says_and_end_alike(steps in prop::collection::vec(step(), 1..40)) {
-        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-        let memory = runtime.block_on(run(&Bed::memory(), &steps));
-        let sqlite = runtime.block_on(run(&Bed::sqlite(), &steps));
-        prop_assert_eq!(memory, sqlite);
+        prop_assert_eq!(run_on(Bed::memory, &steps), run_on(Bed::sqlite, &steps));
+    }
+}
+
+proptest! {
+    // Every step asks the service some ten times.
+    #![proptest_config(ProptestConfig { cases: 8, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn cosmos_db_does_what_the_model_says_too(steps in prop::collection::vec(step(), 1..40)) {
+        prop_assert_eq!(run_on(Bed::memory, &steps), run_on(Bed::cosmos, &steps));
     }
 }

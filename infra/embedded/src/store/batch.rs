@@ -2,15 +2,10 @@
 
 use opsloop_kernel::{
     Commit, Committed, DocId, Document, ETag, Mutant, Refusal, Write,
-    document::{BATCH_OPERATIONS_MAX, DOCUMENT_BYTES_MAX},
+    document::{BATCH_OPERATIONS_MAX, DOCUMENT_BYTES_MAX, STORED_BATCH_BYTES_MAX, within},
     mutant,
 };
 use std::{collections::BTreeMap, io};
-
-/// The store's own limit. `bind` stays below `BATCH_BYTES_MAX`, which leaves room for what the request adds.
-const STORED_BATCH_BYTES_MAX: usize = 2_000_000;
-/// Cosmos DB: an id has at most 1,023 bytes.
-const ID_BYTES_MAX: usize = 1_023;
 
 /// What must be true of a document for an operation on it to apply.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,7 +51,7 @@ pub(super) fn lay_out<D>(commit: &Commit, keep: impl Fn(&Document) -> (D, usize)
     let mut operations = Vec::with_capacity(count);
     let mut bytes = 0;
     let mut take = |id: &DocId, condition, document: Option<&Document>| {
-        check_id(id)?;
+        id.check()?;
         let document = match document {
             Some(document) => {
                 let (kept, size) = keep(document);
@@ -132,20 +127,6 @@ pub(super) fn etag_of(number: i64) -> ETag {
 /// No document has a negative etag: one that is not ours matches nothing.
 pub(super) fn number_of(etag: &ETag) -> i64 {
     etag.0.parse().unwrap_or(-1)
-}
-
-fn within(what: &'static str, size: usize, limit: usize) -> Result<(), Refusal> {
-    if size > limit { Err(Refusal::TooLarge { what, size, limit }) } else { Ok(()) }
-}
-
-/// Cosmos DB takes no `/ \ ? #` in an id, and lists rely on ids being ASCII: user text is percent-encoded (A51).
-fn check_id(id: &DocId) -> Result<(), Refusal> {
-    within("a document id", id.0.len(), ID_BYTES_MAX)?;
-    let fits = |b: u8| b.is_ascii_graphic() && !matches!(b, b'/' | b'\\' | b'?' | b'#');
-    if id.0.is_empty() || !id.0.bytes().all(fits) {
-        return Err(Refusal::payload(format!("`{}` cannot be a document id: its text is not percent-encoded", id)));
-    }
-    Ok(())
 }
 
 /// The bytes of a document without writing it anywhere.

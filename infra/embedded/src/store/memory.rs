@@ -3,11 +3,12 @@
 use super::{
     Dumped, assert_pair,
     batch::{self, Batch},
-    due_list::Cut,
 };
 use opsloop_kernel::{
     BoxFuture, Clock, Commit, Committed, Directory, DocId, Document, ETag, Fault, Found, Listing, Order, Page, Store,
-    Stored, Stream, TenantId, Timestamp, What, ids,
+    Stored, Stream, TenantId, Timestamp, What,
+    due_list::Cut,
+    ids,
     ports::{DueList, Within},
 };
 use std::{

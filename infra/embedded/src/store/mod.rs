@@ -1,13 +1,12 @@
 //! The documents of one machine: the ports `Store` and `Directory` in memory and in a SQLite file (SPEC 3.13, DESIGN 6).
 //!
-//! Both judge a batch by the same rules (`batch`) and assemble a directory's answer in the same way (`due_list`); what
+//! Both judge a batch by the same rules (`batch`) and cut a directory's answer as every store does (`due_list`); what
 //! differs is where the documents lie. They are as strict as Cosmos DB where Cosmos DB is strict (operations and bytes of
 //! a batch, bytes of a document, characters of an id), so that what fails in the cloud fails on the laptop first.
 //! The easily broken rule: an expired document is absent for everybody, also where it would be in the way of a create.
 //! Left out on purpose: request units, and reads that are older than this client's last one.
 
 mod batch;
-mod due_list;
 mod memory;
 mod sqlite;
 

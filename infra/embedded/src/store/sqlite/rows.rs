@@ -1,9 +1,11 @@
 //! The statements of the store. Each takes a connection, so that they run inside a transaction or alone.
 
-use crate::store::{Dumped, assert_pair, batch, due_list::Cut};
+use crate::store::{Dumped, assert_pair, batch};
 use opsloop_kernel::{
     Body, Container, DocId, Document, Due, Fault, Found, Listing, Order, Page, Stored, Stream, TenantId, Timestamp,
-    What, ids,
+    What,
+    due_list::Cut,
+    ids,
     ports::{DueList, Within},
 };
 use rusqlite::{Connection, OptionalExtension, Statement, ToSql, named_params, params, types::Type};

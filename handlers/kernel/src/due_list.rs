@@ -1,14 +1,14 @@
-//! How an answer of the directory is cut: between streams, never inside one (SPEC 3.8, A49).
+//! How an answer of the directory is cut: between streams, never inside one (SPEC 3.8, A49). Every store cuts alike.
 
-use opsloop_kernel::{
-    Found,
+use crate::{
+    incoming::Found,
     ports::{DUE_OF_A_STREAM_MAX, DueList},
 };
 use std::ops::ControlFlow;
 
 /// Takes what is due in the order (tenant, stream, at, id). An answer has whole streams as long as they fit `limit`, and
 /// the first in any case; of each the oldest 2,000. `more`: something is due that the answer does not have.
-pub(super) struct Cut {
+pub struct Cut {
     limit: usize,
     list: DueList,
     /// The stream that is being read.
@@ -28,7 +28,8 @@ impl Cut {
         }
         if self.stream.len() >= DUE_OF_A_STREAM_MAX {
             self.list.more = true;
-            return ControlFlow::Continue(());
+            let is_full = self.list.found.len() + self.stream.len() >= self.limit;
+            return if is_full { ControlFlow::Break(()) } else { ControlFlow::Continue(()) };
         }
         self.stream.push(found);
         let is_first = self.list.found.is_empty();
