@@ -41,7 +41,8 @@ resource containers 'Microsoft.DocumentDB/databaseAccounts/sqlDatabases/containe
         indexingPolicy: {
           indexingMode: 'consistent'
           automatic: true
-          includedPaths: [{ path: '/due/*' }, { path: '/kind/?' }]
+          // Of the rest of a document only its id is asked for, which is always indexed; the key is not, unless it is named.
+          includedPaths: [{ path: '/tenantId/?' }, { path: '/stream/?' }, { path: '/due/*' }, { path: '/kind/?' }]
           excludedPaths: [{ path: '/*' }]
         }
       }

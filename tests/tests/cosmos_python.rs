@@ -1,4 +1,4 @@
-//! Microsoft's Python client reads what the adapter wrote. `tests/clients/azure.sh` installs it and runs this.
+//! Microsoft's Python client reads what the adapter wrote. `tests/clients/cosmos.sh` installs it and runs this.
 
 use opsloop_embedded::clock::VirtualClock;
 use opsloop_kernel::{Commit, Container, Document, Store, Stream, TenantId, Timestamp, Write};
@@ -21,7 +21,7 @@ async fn write(database: &str) {
 }
 
 #[tokio::test]
-#[ignore = "needs azure-cosmos for Python: tests/clients/azure.sh"]
+#[ignore = "needs azure-cosmos for Python: tests/clients/cosmos.sh"]
 async fn the_python_client_reads_what_the_adapter_wrote() {
     let database = cosmos_host().database();
     write(&database).await;

@@ -1,7 +1,9 @@
 //! What goes over the wire, and what lies in the container.
 
 use super::bed::*;
-use opsloop_kernel::{Committed, Container, Refusal, Stream, Timestamp, Write, ids, signal};
+use opsloop_kernel::{
+    Committed, Container, Directory, Refusal, Store, Stream, Timestamp, Write, ids, ports::Within, signal,
+};
 use opsloop_tests::cosmos::{Recorded, cosmos_host};
 use serde_json::{Value, json};
 use std::{sync::Arc, time::Duration};
@@ -83,7 +85,7 @@ async fn the_template_makes_the_containers_that_the_adapter_uses() {
         format!("paths: [{key}], kind: 'MultiHash'"),
         format!("resource: {{ id: '{database}' }}"),
         "defaultTtl: -1".to_owned(),
-        "{ path: '/due/*' }".to_owned(),
+        "{ path: '/tenantId/?' }, { path: '/stream/?' }, { path: '/due/*' }".to_owned(),
     ] {
         assert!(template.contains(&said), "no `{said}` in the template");
     }
@@ -100,8 +102,9 @@ async fn a17_what_a_batch_does_not_take_is_refused_and_not_sent() {
     let refused = bed.commit(None, vec![large("a"), large("b"), large("c")]).await.unwrap();
     assert!(matches!(refused, Committed::Refused(Refusal::TooLarge { .. })), "{refused:?}");
     let elsewhere = Stream::new(Container::State, "a b");
-    let refused = opsloop_kernel::Store::commit(&bed.store, &commit_in(&elsewhere, None, vec![create("a", json!(0))]));
-    assert!(matches!(refused.await, Ok(Committed::Refused(Refusal::InvalidPayload { .. }))));
+    let there = commit_in(&elsewhere, None, vec![create("a", json!(0))]);
+    let refused = bed.store.commit(&there).await.unwrap();
+    assert!(matches!(refused, Committed::Refused(Refusal::InvalidPayload { .. })), "{refused:?}");
     assert_eq!(bed.requests().len(), before);
 }
 
@@ -125,7 +128,6 @@ async fn the_request_units_of_every_operation_are_recorded() {
     let mut options = cosmos_host().options(&database, clock);
     options.recorder = recorded.clone();
     let store = opsloop_azure::cosmos::CosmosStore::new(options);
-    use opsloop_kernel::{Directory, Store, ports::Within};
     let writes = vec![create("a", json!({})), Write::Put(document("b", json!({})).due("Alerts", START))];
     store.commit(&commit(None, writes)).await.unwrap();
     let etag = store.get(&acme(), &stream(), &id("a")).await.unwrap().unwrap().etag;
