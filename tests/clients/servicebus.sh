@@ -3,7 +3,8 @@
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/install.sh"
 cd "$here/../.."
-cargo build --locked --quiet --package opsloop-embedded --example amqp_broker
+# As the tests before: with other packages cargo would build the dependencies once more.
+cargo build --workspace --locked --quiet --example amqp_broker
 target="$(cargo metadata --format-version 1 --no-deps | sed -n 's/.*"target_directory":"\([^"]*\)".*/\1/p')"
 work="$(mktemp -d)"
 "$target"/debug/examples/amqp_broker > "$work/out" &

@@ -1,14 +1,15 @@
 //! The command line.
 
 use crate::{
-    demo, local, operate, package, serve,
+    check, demo, local, operate, package, serve,
+    services::Services,
     settings::{Settings, WorkerSettings},
     sim, workers,
 };
 use clap::{Parser, Subcommand};
 use opsloop_kernel::Timestamp;
 use opsloop_shell::render;
-use opsloop_telemetry::{Export, Format, Telemetry};
+use opsloop_telemetry::{Format, Telemetry};
 use std::{
     error::Error,
     fmt::Display,
@@ -33,12 +34,18 @@ enum Command {
     /// The whole platform on this machine, without an Azure account
     Local(Local),
     /// Replays recorded telemetry through `local` on a virtual clock and shows the loop as it closes
-    Demo(Demo),
+    Demo(demo::DemoOptions),
     /// Writes functions/, bicep/catalogue.json and the README's worker table from the catalogue
     Render {
         /// Change nothing; fail if a file differs
         #[arg(long)]
         check: bool,
+    },
+    /// Reads the settings of `serve`, tries every dependency, and says what to do about those that fail
+    Check {
+        /// Of this environment
+        #[arg(long, required = true)]
+        settings: bool,
     },
     /// Stages dist/ for `func azure functionapp publish`
     Package {
@@ -84,19 +91,14 @@ struct Local {
     /// Opens the broker to clients of Azure Service Bus on this loopback address, such as 127.0.0.1:5672 (port 0: any)
     #[arg(long, value_name = "ADDR")]
     serve_amqp: Option<SocketAddr>,
+    #[command(flatten)]
+    services: Services,
     /// No feedback items from recurring errors in traces
     #[arg(long)]
     no_signal_items: bool,
     /// Errors only
     #[arg(long)]
     quiet: bool,
-}
-
-#[derive(clap::Args)]
-struct Demo {
-    /// Leave the platform up afterwards
-    #[arg(long)]
-    serve: bool,
 }
 
 #[derive(Subcommand)]
@@ -115,8 +117,9 @@ pub async fn run(cli: Cli) -> Outcome {
     match cli.command {
         Command::Serve => run_serve().await,
         Command::Local(options) => run_local(options).await,
-        Command::Demo(options) => demo::run(options.serve).await,
+        Command::Demo(options) => demo::run(options).await,
         Command::Render { check } => run_render(check),
+        Command::Check { .. } => check::run().await,
         Command::Package { binary, out } => {
             let root = local::find_root()?;
             say(&package::stage(&root, binary, &out)?);
@@ -135,7 +138,7 @@ pub async fn run(cli: Cli) -> Outcome {
 
 async fn run_serve() -> Outcome {
     let settings = Settings::of_process().map_err(|p| p.to_string())?;
-    let telemetry = Telemetry::start(&Export::default())?;
+    let telemetry = Telemetry::start(&settings.export)?;
     telemetry.install(Format::Json, &settings.log);
     serve::run(settings, telemetry).await?;
     Ok(ExitCode::SUCCESS)
@@ -148,6 +151,7 @@ async fn run_local(options: Local) -> Outcome {
     local.otlp = SocketAddr::from((Ipv4Addr::LOCALHOST, options.otlp_port));
     local.virtual_from = options.virtual_clock.then_some(options.from);
     local.serve_amqp = options.serve_amqp;
+    local.services = options.services;
     local.isolate = options.isolate;
     local.quiet = options.quiet;
     local.signal_items = !options.no_signal_items;

@@ -1,7 +1,6 @@
 //! What `local` offers its children: its broker, on a loopback port of its own, behind a token.
 
 use crate::{
-    local::Tap,
     loopback::TOKEN_HEADER,
     remote::{COMPLETE, Complete, PEEK, PUBLISH, Peek, WAITING, Waiting},
 };
@@ -14,7 +13,7 @@ use axum::{
 };
 use http::StatusCode;
 use opsloop_kernel::{
-    Fault, Message, Outcome, Publisher,
+    Fault, Message, Publisher,
     ports::{Backlog, DeadLetters},
 };
 use std::sync::Arc;
@@ -31,11 +30,10 @@ impl<B: Publisher + Backlog + DeadLetters + 'static> Offered for B {}
 struct Control {
     broker: Arc<dyn Offered>,
     token: Arc<str>,
-    tap: Option<Tap>,
 }
 
-pub fn router(broker: Arc<dyn Offered>, token: &str, tap: Option<Tap>) -> Router {
-    let control = Control { broker, token: token.into(), tap };
+pub fn router(broker: Arc<dyn Offered>, token: &str) -> Router {
+    let control = Control { broker, token: token.into() };
     Router::new()
         .route(PUBLISH, post(publish))
         .route(WAITING, post(waiting))
@@ -62,12 +60,7 @@ fn answer<T: serde::Serialize>(result: Result<T, Fault>) -> Response {
 }
 
 async fn publish(State(control): State<Control>, Json(messages): Json<Vec<Message>>) -> Response {
-    let published = control.broker.publish(&messages).await;
-    if let (Ok(outcomes), Some(tap)) = (&published, &control.tap) {
-        let accepted = messages.iter().zip(outcomes).filter(|(_, o)| **o == Outcome::Accepted);
-        accepted.for_each(|(message, _)| tap(message));
-    }
-    answer(published)
+    answer(control.broker.publish(&messages).await)
 }
 async fn waiting(State(control): State<Control>, Json(ask): Json<Waiting>) -> Response {
     answer(control.broker.waiting(&ask.queue).await)

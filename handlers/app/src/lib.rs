@@ -1,5 +1,8 @@
 //! The parts of the binary `opsloop` (DESIGN 7), as a library so that tests use the same catalogue.
 
+mod adapters;
+mod buckets;
+mod check;
 pub mod cli;
 mod control;
 pub mod demo;
@@ -11,6 +14,7 @@ mod orphan;
 mod package;
 mod remote;
 mod serve;
+mod services;
 pub mod settings;
 pub mod sim;
 pub mod workers;

@@ -5,16 +5,17 @@ use crate::{
     control, front,
     loopback::Loopback,
     serve::CLOCK_PATH,
+    services::Services,
     settings::{CLOCK, CONTROL_TOKEN, CONTROL_URL, DATA, LOG, PARENT, SIGNAL_ITEMS},
 };
 use bytes::Bytes;
 use opsloop_embedded::{
     amqp::Front,
-    broker::{self, Broker, Topology},
+    broker::{self, Broker, Tap, Topology},
     clock::{VirtualClock, WallClock},
     host::{HandlerCommand, Host, HostOptions, LogSink, Pace, SilentSink, TracingSink},
 };
-use opsloop_kernel::{Clock, Message, Timestamp};
+use opsloop_kernel::{Clock, Timestamp};
 use serde::Serialize;
 use std::{
     error::Error,
@@ -35,6 +36,8 @@ pub struct Options {
     pub otlp: SocketAddr,
     /// Where the broker is opened to clients of Service Bus; loopback only, for it authenticates nobody.
     pub serve_amqp: Option<SocketAddr>,
+    /// In place of what is embedded.
+    pub services: Services,
     /// The instant at which a virtual clock begins; none for the machine's.
     pub virtual_from: Option<Timestamp>,
     pub isolate: bool,
@@ -44,8 +47,6 @@ pub struct Options {
     pub tap: Option<Tap>,
 }
 
-pub type Tap = Arc<dyn Fn(&Message) + Send + Sync>;
-
 impl Options {
     pub fn new(root: PathBuf, data: PathBuf) -> Self {
         Self {
@@ -54,6 +55,7 @@ impl Options {
             http: SocketAddr::from((Ipv4Addr::LOCALHOST, 7071)),
             otlp: SocketAddr::from((Ipv4Addr::LOCALHOST, 4318)),
             serve_amqp: None,
+            services: Services::default(),
             virtual_from: None,
             isolate: false,
             quiet: false,
@@ -111,12 +113,15 @@ impl Platform {
         std::fs::create_dir_all(&options.data)?;
         let data = options.data.canonicalize()?;
         let time = options.virtual_from.map_or(Time::Wall, |t| Time::Virtual(Arc::new(VirtualClock::at(t))));
-        let broker =
-            Arc::new(Broker::open(&data, &topology(&options.root)?, broker::Settings::default(), time.clock())?);
+        let broker = Broker::open(&data, &topology(&options.root)?, broker::Settings::default(), time.clock())?;
+        let broker = Arc::new(broker.tapped(options.tap.clone()));
+        let amqp = serve_amqp(broker.clone(), options.services.amqp_address()?.or(options.serve_amqp)).await?;
         let token = token()?;
         let (control, control_url) = listen(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).await?;
-        tokio::spawn(axum::serve(control, control::router(broker.clone(), &token, options.tap.clone())).into_future());
-        let host = Host::start(host_options(&options, &data, &time, broker.clone(), &token, control_url)?).await?;
+        tokio::spawn(axum::serve(control, control::router(broker.clone(), &token)).into_future());
+        let services = options.services.environment(amqp.as_ref());
+        let host = host_options(&options, &data, &time, broker.clone(), &token, control_url, services)?;
+        let host = Host::start(host).await?;
         if !host.in_error().is_empty() {
             return Err(format!(
                 "functions in error: {:?}",
@@ -127,7 +132,6 @@ impl Platform {
         let inner = host.http_addr().ok_or("the embedded host has no HTTP front")?;
         let (http, otlp) = (TcpListener::bind(options.http).await, TcpListener::bind(options.otlp).await);
         let (http, otlp) = (taken(http, options.http)?, taken(otlp, options.otlp)?);
-        let amqp = serve_amqp(broker.clone(), options.serve_amqp).await?;
         let platform = Arc::new(Self {
             host,
             broker,
@@ -287,6 +291,7 @@ fn host_options(
     broker: Arc<Broker>,
     token: &str,
     control_url: String,
+    services: Vec<(String, String)>,
 ) -> Result<HostOptions, Box<dyn Error>> {
     let mut host = HostOptions::new(options.root.join("host.json"), options.root.join("functions"));
     host.command = Some(HandlerCommand { program: std::env::current_exe()?, arguments: vec!["serve".into()] });
@@ -303,6 +308,7 @@ fn host_options(
         (SIGNAL_ITEMS.to_owned(), options.signal_items.to_string()),
         (LOG.to_owned(), if options.quiet { "error" } else { "info" }.to_owned()),
     ];
+    environment.extend(services);
     if let Time::Virtual(clock) = time {
         host.pace = Pace::Stepped;
         host.clock = clock.clone();

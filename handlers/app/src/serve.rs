@@ -1,24 +1,19 @@
 //! `opsloop serve`: the custom handler. Crash-only: it never ends by itself, and nothing is lost when it is killed.
 
 use crate::{
+    adapters::{Adapters, DocumentsAt},
+    buckets::{Checked, OtherNumber},
     loopback::TOKEN_HEADER,
     orphan,
-    remote::RemoteBroker,
     settings::{Parent, Settings},
     workers,
 };
 use axum::{Router, extract::State, response::IntoResponse, routing::post};
 use http::{HeaderMap, StatusCode};
-use opsloop_embedded::{
-    blobs::SqliteBlobs,
-    clock::{VirtualClock, WallClock},
-    store::SqliteStore,
-};
-use opsloop_kernel::{
-    Clock, Commit, Committed, Container, Document, Store, Stream, TenantId, Timestamp, Write, ports::Recorder,
-};
+use opsloop_embedded::clock::{VirtualClock, WallClock};
+use opsloop_kernel::{Clock, Timestamp, ports::Recorder};
 use opsloop_shell::{
-    Jitter, Ports, Shell,
+    Shell,
     access::Access,
     otlp::Receiver,
     router::{self, Flush, Served},
@@ -31,20 +26,24 @@ use subtle::ConstantTimeEq;
 pub const CLOCK_PATH: &str = "/_local/clock";
 
 pub async fn run(settings: Settings, telemetry: Telemetry) -> Result<(), Box<dyn Error>> {
-    orphan::end_with(settings.parent.pid);
-    let time = Time::of(&settings.parent);
-    let store = Arc::new(SqliteStore::open(&settings.data, time.clock())?);
-    check_buckets(&*store, settings.workers.metric_buckets).await?;
+    if let Some(parent) = &settings.parent {
+        orphan::end_with(parent.pid);
+    }
+    let time = Time::of(settings.parent.as_ref());
     let signals = telemetry.signals.clone();
-    let shell = Shell {
-        catalogue: Arc::new(workers::catalogue(&settings.workers)),
-        ports: ports(&settings, &time, store, signals.clone())?,
-    };
+    let recorder: Arc<dyn Recorder> = signals.clone();
+    let catalogue = Arc::new(workers::catalogue(&settings.workers));
+    let adapters = Adapters::of(&settings, &catalogue, &time.clock(), &recorder)?;
+    agree(&adapters.documents, settings.workers.metric_buckets).await?;
+    let ports = adapters.ports(settings.workers.metric_buckets, time.clock(), recorder);
+    let shell = Shell { catalogue, ports };
+    // Only on a laptop, where `local` alone listens for others, does everybody belong to one tenant.
+    let access = if settings.parent.is_some() { Access::Local } else { Access::Closed };
     let receiver = Receiver::new(Arc::new(workers::Otlp));
-    let served = Served::new(shell, Access::Local, receiver, move || signals.exposition()).flushing(flush(telemetry));
-    let app = time.routes(&settings.parent.control_token).merge(router::router(Arc::new(served)));
+    let served = Served::new(shell, access, receiver, move || signals.exposition()).flushing(flush(telemetry));
+    let app = time.routes(settings.parent.as_ref()).merge(router::router(Arc::new(served)));
     let listener = tokio::net::TcpListener::bind((Ipv4Addr::LOCALHOST, settings.port)).await?;
-    tracing::info!(port = settings.port, data = %settings.data.display(), "serving");
+    tracing::info!(port = settings.port, "serving");
     axum::serve(listener, app).await?;
     Ok(())
 }
@@ -57,24 +56,14 @@ fn flush(telemetry: Telemetry) -> Flush {
     })
 }
 
-fn ports(
-    settings: &Settings,
-    time: &Time,
-    store: Arc<SqliteStore>,
-    recorder: Arc<dyn Recorder>,
-) -> Result<Ports, Box<dyn Error>> {
-    let broker = Arc::new(RemoteBroker::new(&settings.parent));
-    Ok(Ports {
-        store: store.clone(),
-        directory: store,
-        publisher: broker.clone(),
-        clock: time.clock(),
-        blobs: Arc::new(SqliteBlobs::open(&settings.data, time.clock())?),
-        backlog: broker.clone(),
-        dead_letters: broker,
-        recorder,
-        jitter: Jitter::Spread,
-    })
+/// What is at hand is compared at once; a store in the cloud when it is first used.
+async fn agree(documents: &DocumentsAt, wanted: u16) -> Result<(), Box<dyn Error>> {
+    let DocumentsAt::Embedded(store) = documents else { return Ok(()) };
+    let known = Checked::new(store.clone(), wanted).known().await;
+    match known.map_err(|fault| format!("the store cannot be read ({})", fault.kind()))? {
+        known if known == wanted => Ok(()),
+        known => Err(OtherNumber { wanted, known }.into()),
+    }
 }
 
 /// The clock of this process: the machine's, or the parent's virtual one, which pushes its instants.
@@ -84,8 +73,8 @@ enum Time {
 }
 
 impl Time {
-    fn of(parent: &Parent) -> Self {
-        parent.virtual_now.map_or(Self::Wall, |now| Self::Virtual(Arc::new(VirtualClock::at(now))))
+    fn of(parent: Option<&Parent>) -> Self {
+        parent.and_then(|p| p.virtual_now).map_or(Self::Wall, |now| Self::Virtual(Arc::new(VirtualClock::at(now))))
     }
     fn clock(&self) -> Arc<dyn Clock> {
         match self {
@@ -93,12 +82,13 @@ impl Time {
             Self::Virtual(clock) => clock.clone(),
         }
     }
-    fn routes(&self, token: &str) -> Router {
-        match self {
-            Self::Wall => Router::new(),
-            Self::Virtual(clock) => {
-                Router::new().route(CLOCK_PATH, post(set_clock)).with_state((clock.clone(), Arc::from(token)))
+    fn routes(&self, parent: Option<&Parent>) -> Router {
+        match (self, parent) {
+            (Self::Virtual(clock), Some(parent)) => {
+                let token: Arc<str> = Arc::from(parent.control_token.as_str());
+                Router::new().route(CLOCK_PATH, post(set_clock)).with_state((clock.clone(), token))
             }
+            _ => Router::new(),
         }
     }
 }
@@ -118,26 +108,5 @@ async fn set_clock(
             StatusCode::OK
         }
         Err(_) => StatusCode::BAD_REQUEST,
-    }
-}
-
-/// The number of metric buckets is fixed at the first start: another one would look for series where they are not
-/// (SPEC 5.2.4).
-async fn check_buckets(store: &dyn Store, buckets: u16) -> Result<(), Box<dyn Error>> {
-    let (tenant, stream) = (TenantId::platform(), Stream::new(Container::State, "settings"));
-    let id = "metric-buckets".into();
-    let create = Write::Save(Document::new("metric-buckets", "setting", &buckets), None);
-    let commit = Commit { tenant: tenant.clone(), stream: stream.clone(), marker: None, writes: vec![create] };
-    let failed = |fault| format!("the store cannot be read: {fault:?}");
-    if matches!(store.commit(&commit).await.map_err(failed)?, Committed::Applied(_)) {
-        return Ok(());
-    }
-    let known = store.get(&tenant, &stream, &id).await.map_err(failed)?;
-    match known.and_then(|s| s.read::<u16>().ok()) {
-        Some(known) if known != buckets => Err(format!(
-            "OPSLOOP_METRIC_BUCKETS is {buckets}, but this data was begun with {known}; set it to {known} or use another folder"
-        )
-        .into()),
-        _ => Ok(()),
     }
 }

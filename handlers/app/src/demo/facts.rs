@@ -2,6 +2,7 @@
 
 use crate::cli::say;
 use opsloop_kernel::{Envelope, Message};
+use sha2::{Digest, Sha256};
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::{Arc, Mutex, PoisonError},
@@ -45,6 +46,17 @@ impl Facts {
             let clock = at.get(11..19).unwrap_or_default();
             say(&format!("{clock}  {:<22} {}  {}", e.event_type, e.trace_id, gist(&e)));
         }
+    }
+
+    /// SHA-256 over all event ids, sorted: two runs published the same facts if it is the same.
+    pub fn digest(&self) -> String {
+        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut hash = Sha256::new();
+        for id in &state.seen {
+            hash.update(id);
+            hash.update("\n");
+        }
+        hex::encode(hash.finalize())
     }
 
     pub fn counts(&self) -> BTreeMap<String, usize> {

@@ -12,24 +12,45 @@ use crate::{
     cli::say,
     local::{self, Options, Platform},
     loopback::Loopback,
+    services::Services,
 };
 use facts::Facts;
 use opsloop_kernel::Timestamp;
 use recording::Frame;
-use std::{error::Error, net::SocketAddr, path::Path, process::ExitCode, sync::Arc, time::Duration};
+use std::{
+    error::Error,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    process::ExitCode,
+    sync::Arc,
+    time::Duration,
+};
 
 type Outcome = Result<ExitCode, Box<dyn Error>>;
 
 /// After the last telemetry: traces settle, windows close, the quality of the last hours is computed.
 const AFTERWARDS: Duration = Duration::from_secs(15 * 60);
 
-pub async fn run(serve: bool) -> Outcome {
+#[derive(clap::Args)]
+pub struct DemoOptions {
+    /// Leave the platform up afterwards
+    #[arg(long)]
+    serve: bool,
+    /// Keep what it stored in this folder, which is new or empty
+    #[arg(long)]
+    data: Option<PathBuf>,
+    #[command(flatten)]
+    services: Services,
+}
+
+pub async fn run(options: DemoOptions) -> Outcome {
     opsloop_telemetry::init(opsloop_telemetry::Format::Text, "error");
     let root = local::find_root()?;
     let frames = recording::read(std::fs::read(root.join("demo/recording.otlp"))?.into())?;
     let first = frames.first().ok_or("the recording is empty")?.header.at.floor_to(3_600_000, 0);
-    let data = std::env::temp_dir().join(format!("opsloop-demo-{}", std::process::id()));
-    let (platform, facts) = start(root.clone(), &data, first, serve).await?;
+    let data = folder(options.data.as_deref())?;
+    let serve = options.serve;
+    let (platform, facts) = start(root.clone(), &data, first, serve, options.services).await?;
     let client = Loopback::new(None);
     let url = format!("http://{}", platform.http);
     operator::set_up(&client, &url, &root.join("demo")).await?;
@@ -44,24 +65,41 @@ pub async fn run(serve: bool) -> Outcome {
         tokio::signal::ctrl_c().await?;
     }
     platform.stop().await;
-    std::fs::remove_dir_all(&data)?;
+    if options.data.is_none() {
+        std::fs::remove_dir_all(&data)?;
+    }
     if report.missing.is_empty() {
         return Ok(ExitCode::SUCCESS);
     }
     Err(format!("the loop did not close; missing: {}", report.missing.join(", ")).into())
 }
 
+/// A demo begins with nothing.
+fn folder(wished: Option<&Path>) -> Result<PathBuf, Box<dyn Error>> {
+    let Some(folder) = wished else {
+        return Ok(std::env::temp_dir().join(format!("opsloop-demo-{}", std::process::id())));
+    };
+    match std::fs::read_dir(folder).map(|mut entries| entries.next().is_some()) {
+        Ok(true) => {
+            Err(format!("--data {}: the folder is not empty; a demo begins with nothing", folder.display()).into())
+        }
+        _ => Ok(folder.to_path_buf()),
+    }
+}
+
 async fn start(
-    root: std::path::PathBuf,
+    root: PathBuf,
     data: &Path,
     from: Timestamp,
     serve: bool,
+    services: Services,
 ) -> Result<(Arc<Platform>, Facts), Box<dyn Error>> {
     let facts = Facts::default();
     let mut options = Options::new(root, data.to_path_buf());
     options.virtual_from = Some(from);
     options.quiet = true;
     options.tap = Some(facts.tap());
+    options.services = services;
     if !serve {
         // Beside a collector or a `local` that is up, a demo takes what ports are free.
         options.http = SocketAddr::from(([127, 0, 0, 1], 0));

@@ -1,6 +1,7 @@
 //! What a person would do: set up the rules, engage when an incident escalates, resolve it with its root cause.
 
 use crate::loopback::{Answered, Loopback};
+use http::Method;
 use opsloop_kernel::Timestamp;
 use serde_json::{Value, json};
 use std::{error::Error, path::Path, time::Duration};
@@ -22,9 +23,15 @@ pub async fn set_up(client: &Loopback, url: &str, folder: &Path) -> Result<(), B
             _ => continue,
         };
         let body: Value = serde_json::from_str(&std::fs::read_to_string(&file)?)?;
-        done(client.post_json(&format!("{url}{path}"), &body).await?)?;
+        command(client, &format!("{url}{path}"), name, &body).await?;
     }
     Ok(())
+}
+
+/// With a key of its own, so that every demo publishes the same events.
+async fn command(client: &Loopback, url: &str, key: &str, body: &Value) -> Result<Value, Box<dyn Error>> {
+    let headers = [("content-type", "application/json"), ("idempotency-key", key)];
+    done(client.send(Method::POST, url, &headers, serde_json::to_vec(body)?.into()).await?)
 }
 
 pub fn done(answered: Answered) -> Result<Value, Box<dyn Error>> {
@@ -79,8 +86,8 @@ impl Operator {
 
     async fn command(&self, id: &str, verb: &str, mut body: Value) -> Result<(), Box<dyn Error>> {
         body["actor"] = json!("on-call");
-        done(self.client.post_json(&format!("{}/v1/incidents/{id}/{verb}", self.url), &body).await?)?;
-        Ok(())
+        let url = format!("{}/v1/incidents/{id}/{verb}", self.url);
+        command(&self.client, &url, &format!("{id}-{verb}"), &body).await.map(drop)
     }
 }
 

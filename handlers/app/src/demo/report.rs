@@ -43,6 +43,7 @@ pub async fn of(client: &Loopback, url: &str, facts: &Facts) -> Result<Report, B
     if dead > 0 {
         missing.push(format!("{dead} messages that were dead-lettered"));
     }
+    writeln!(text, "  {:<24} {}", "all event ids, SHA-256", facts.digest())?;
     Ok(Report { text, missing })
 }
 

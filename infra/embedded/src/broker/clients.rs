@@ -39,9 +39,18 @@ impl Broker {
 
     /// As `send`, with what only the wire has.
     pub async fn send_all(&self, sent: Vec<Sent>) -> Result<Vec<Outcome>, Fault> {
-        let now = self.clock.now();
-        let published = self.core.run(move |core| core.publish(&sent, now)).await?;
-        Ok(published.into_iter().map(|(outcome, _)| outcome).collect())
+        let (now, tap) = (self.clock.now(), self.tap.clone());
+        self.core
+            .run(move |core| {
+                let outcomes: Vec<Outcome> =
+                    core.publish(&sent, now)?.into_iter().map(|(outcome, _)| outcome).collect();
+                if let Some(tap) = tap {
+                    let accepted = sent.iter().zip(&outcomes).filter(|(_, outcome)| **outcome == Outcome::Accepted);
+                    accepted.for_each(|(sent, _)| tap(&sent.message));
+                }
+                Ok(outcomes)
+            })
+            .await
     }
 
     /// As `send_all`; a number for each message that was taken, by which it can be called off. A message that went

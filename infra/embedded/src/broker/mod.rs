@@ -148,7 +148,11 @@ pub struct Broker {
     boxes: Arc<Boxes>,
     settings: Settings,
     clock: Arc<dyn Clock>,
+    tap: Option<Tap>,
 }
+
+/// Sees every message that was accepted.
+pub type Tap = Arc<dyn Fn(&Message) + Send + Sync>;
 
 impl Broker {
     /// Opens `broker.sqlite3` in the data folder. Entities that the topology does not name keep what they have.
@@ -156,7 +160,7 @@ impl Broker {
         let connection = sqlite::open(&folder.join(schema::FILE), schema::CREATE, schema::VERSION)?;
         let core = Core::new(connection, topology, settings, clock.now()).map_err(io::Error::other)?;
         let boxes = core.boxes();
-        Ok(Self { core: Shared::in_file(core, Fault::BROKER), boxes, settings, clock })
+        Ok(Self { core: Shared::in_file(core, Fault::BROKER), boxes, settings, clock, tap: None })
     }
 
     /// The same without a file, for the simulator: a call is done when its future is first polled, on any executor.
@@ -164,7 +168,12 @@ impl Broker {
         let connection = sqlite::in_memory(schema::CREATE, schema::VERSION)?;
         let core = Core::new(connection, topology, settings, clock.now()).map_err(io::Error::other)?;
         let boxes = core.boxes();
-        Ok(Self { core: Shared::in_memory(core, Fault::BROKER), boxes, settings, clock })
+        Ok(Self { core: Shared::in_memory(core, Fault::BROKER), boxes, settings, clock, tap: None })
+    }
+
+    pub fn tapped(mut self, tap: Option<Tap>) -> Self {
+        self.tap = tap;
+        self
     }
 
     /// An outcome per message; accepted is durable.
