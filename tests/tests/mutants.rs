@@ -1,6 +1,6 @@
 //! Every deliberate defect of `opsloop_kernel::mutant` is noticed by the simulation within a bounded number of seeds, and
-//! by the oracle that is there for it (issue 13). To run it: `cargo test --release -p opsloop-tests --features mutants
-//! --test mutants -- --nocapture`.
+//! by the oracle that is there for it (issue 13). To run it: `CARGO_PROFILE_DEV_OPT_LEVEL=1 cargo test --workspace
+//! --features opsloop-tests/mutants --test mutants -- --nocapture`.
 //!
 //! The easily broken rule: a defect is on only on the thread that runs it, and a seed counts only if it holds without.
 

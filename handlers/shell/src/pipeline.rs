@@ -16,7 +16,8 @@ use tracing::Instrument;
 
 /// Chains of one delivery beside each other.
 const CHAINS_AT_ONCE: usize = 8;
-/// A lost race is decided again at once this often (SPEC 3.5); then it is the settlement's.
+/// Lost races are decided again at once this often for each unit of a chain, counted over all of it (SPEC 3.5); then
+/// they are the settlement's.
 const RACES_AT_ONCE: usize = 3;
 
 /// One delivery to run through a worker.
